@@ -1,0 +1,33 @@
+# Two commands for a visitor: `make run` and `make test`. `make check` is what every change has to pass.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_TEST := $(VENV)/.installed-test
+
+.PHONY: run check test lint types clean
+
+run: $(INSTALLED)
+	@$(BIN)/python packaging/demo.py
+
+check: $(INSTALLED_TEST)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/unit/test_import_rule.py
+
+test: $(INSTALLED_TEST)
+	@packaging/test-packages.sh
+	$(BIN)/pytest
+
+$(INSTALLED): packaging/requirements.txt packaging/build-requirements.txt pyproject.toml packaging/venv.sh
+	packaging/venv.sh $(PYTHON) $(VENV) packaging/build-requirements.txt packaging/requirements.txt
+	@touch $@
+
+$(INSTALLED_TEST): $(INSTALLED) tests/requirements.txt
+	packaging/venv.sh $(PYTHON) $(VENV) packaging/build-requirements.txt tests/requirements.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .cache build dist *.egg-info run .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,207 @@
+"""``pysaslauthd``: read the command line, get a place to listen, detach, supervise."""
+
+import gc
+import importlib
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pysaslauthd import logs
+from pysaslauthd.config.options import (
+    EXIT_ALREADY_RUNNING,
+    EXIT_FAILURE,
+    OptionError,
+    Options,
+    read_options,
+)
+from pysaslauthd.front import process as front
+from pysaslauthd.logs import log
+from pysaslauthd.master import kernel, privileges, readiness, runpath
+from pysaslauthd.master.generation import FrontPlan, PoolPlan
+from pysaslauthd.master.pidfile import PID_FILE, START_LOCK, LockedByAnotherError, LockFile, lock_owner
+from pysaslauthd.master.privileges import Rights, User
+from pysaslauthd.master.readiness import Outcome, Readiness
+from pysaslauthd.master.runpath import LiveSocketError, MuxSocket, RunPathError
+from pysaslauthd.master.supervisor import Plan, Supervisor
+from pysaslauthd.workers import worker
+
+UMASK = 0o077
+_ANOTHER_INSTANCE = "Cannot start saslauthd\nAnother instance of saslauthd is currently running"
+
+
+class StartError(Exception):
+    """The daemon cannot start; the message says why, a line for each thing to say."""
+
+    def __init__(self, text: str, status: int = EXIT_FAILURE) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit status."""
+    _secure_standard_descriptors()
+    try:
+        options = read_options(sys.argv[1:] if arguments is None else arguments)
+    except OptionError as error:
+        return _complain(str(error), EXIT_FAILURE)
+    logs.configure(verbose=options.verbose, syslog=options.settings.syslog_socket, stderr=True)
+    try:
+        return _start(options)
+    except StartError as error:
+        _log_lines(str(error))
+        return error.status
+
+
+def _secure_standard_descriptors() -> None:
+    """Have 0, 1 and 2 open, or a socket would get the number that everybody prints to; 0 reads nothing."""
+    while (null := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        os.set_inheritable(null, True)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def _complain(text: str, status: int) -> int:
+    for line in text.splitlines():
+        print(f"{logs.IDENT}[{os.getpid()}] :{line}", file=sys.stderr)
+    return status
+
+
+def _log_lines(text: str) -> None:
+    for line in text.splitlines():
+        log.error(line)
+
+
+def _start(options: Options) -> int:
+    try:
+        runpath.enter(options.run_path)
+    except RunPathError as error:
+        raise StartError(str(error)) from None
+    for warning in options.warnings:
+        log.warning(warning)
+    _log_options(options)
+    os.umask(UMASK)
+    with _start_lock(options.run_path / START_LOCK):
+        if lock_owner(options.run_path / PID_FILE) is not None:
+            raise StartError(_ANOTHER_INSTANCE, EXIT_ALREADY_RUNNING)
+        if options.foreground:
+            return _supervise(options, Readiness())
+        return _detach(options)
+
+
+def _log_options(options: Options) -> None:
+    log.debug(f"num_procs  : {options.processes}")
+    log.debug(f"mech_option: {options.mechanism_option or 'NULL'}")
+    log.debug(f"run_path   : {options.run_path}")
+    log.debug(f"auth_mech  : {options.mechanism.name}")
+
+
+def _start_lock(path: Path) -> LockFile:
+    try:
+        return LockFile(path)
+    except LockedByAnotherError as error:
+        raise StartError(f"could not lock pid lock file: {path}\nfcntl: {error.strerror}") from None
+    except OSError as error:
+        raise StartError(
+            f"could not open pid lock file: {path}\nopen: {error.strerror}\n"
+            "Check to make sure the directory exists and is\nwriteable by the user this process runs as."
+        ) from None
+
+
+def _detach(options: Options) -> int:
+    """Fork the daemon, which does not return from here, and wait for what becomes of it."""
+    read, write = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.fork() == 0:
+        status = EXIT_FAILURE
+        try:
+            os.close(read)
+            status = _daemon(options, Readiness(write))
+        finally:
+            # The parent's lock is the parent's to remove: nothing of its frames may run here.
+            os._exit(status)
+    os.close(write)
+    outcome = readiness.wait_for(read) or Outcome(
+        EXIT_FAILURE, "Cannot start saslauthd\nCheck syslog for errors"
+    )
+    _log_lines(outcome.text)
+    return outcome.status
+
+
+def _daemon(options: Options, ready: Readiness) -> int:
+    os.setsid()
+    for descriptor in (1, 2):
+        os.dup2(0, descriptor)
+    logs.detach()
+    path = options.run_path / PID_FILE
+    try:
+        with LockFile(path) as pid_file:
+            pid_file.write_pid()
+            return _supervise(options, ready)
+    except LockedByAnotherError as error:
+        log.error(f"could not lock pid file {path}: {error.strerror}")
+        failure = StartError(_ANOTHER_INSTANCE, EXIT_ALREADY_RUNNING)
+    except OSError as error:
+        failure = StartError(f"Cannot start saslauthd\ncould not write pid file {path}: {error.strerror}")
+    except StartError as error:
+        failure = error
+    except Exception as error:  # noqa: BLE001  (a bug must not end in silence: the parent waits, and nobody sees stderr)
+        failure = StartError(f"Cannot start saslauthd\ninternal error: {logs.describe(error)}")
+    _log_lines(str(failure))
+    ready.failed(failure.status, str(failure))
+    return failure.status
+
+
+def _supervise(options: Options, ready: Readiness) -> int:
+    log.info(f"master pid is: {os.getpid()}")
+    try:
+        user, warning = privileges.unprivileged_user(options.user)
+        mux = MuxSocket(options.run_path)
+    except LookupError as error:
+        raise StartError(str(error.args[0])) from None
+    except LiveSocketError as error:
+        raise StartError(f"{_ANOTHER_INSTANCE}\nit listens on {error}", EXIT_ALREADY_RUNNING) from None
+    except RunPathError as error:
+        raise StartError(str(error)) from None
+    log.info(f"listening on socket: {mux.path}")
+    if warning:
+        log.warning(warning)
+    try:
+        kernel.set_name("pysasl-master")
+        privileges.forbid_cores()
+        kernel.forbid_new_privileges()
+        kernel.forbid_dumps()
+        plan = _plan(options, user, mux)
+        gc.collect()
+        gc.freeze()
+        return Supervisor(plan, ready).run()
+    finally:
+        mux.remove()
+        log.info(f"master exited: {os.getpid()}")
+
+
+def _plan(options: Options, user: User | None, mux: MuxSocket) -> Plan:
+    """Who is started with which rights. Imports the mechanism: children never read code from disk."""
+    mechanism = options.mechanism
+    module = importlib.import_module(mechanism.module)
+
+    def run_front(channel: socket.socket) -> None:
+        front.run(channel, (mux.socket,), options)
+
+    def run_worker(channel: socket.socket) -> None:
+        worker.run(channel, module.Worker(options.settings))
+
+    reads = tuple(file.path(options.settings) for file in mechanism.reads)
+    workers = front.pool_options(options).size
+    return Plan(
+        front=FrontPlan(Rights(user), (mux.socket,), run_front),
+        # A retired worker may still be leaving when its successor starts.
+        pools=(PoolPlan(mechanism.name, Rights(user, reads), 2 * workers, run_worker),),
+        mux=mux,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the administrator asked for: saslauthd's flags, our settings, the table of mechanisms."""

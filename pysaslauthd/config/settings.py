@@ -1,0 +1,169 @@
+"""The settings that saslauthd does not have, each given as ``-o NAME=VALUE``.
+
+A setting is a field of :class:`Settings`: its type, its default, how its value is read and one
+line of explanation. Messages name the setting, the value and what was expected; all wrong settings
+are reported at once.
+"""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from pysaslauthd.core.wire import LARGEST_FIELD, Limits
+
+_UNITS_OF_TIME = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SWITCHES = {
+    "yes": True,
+    "on": True,
+    "true": True,
+    "1": True,
+    "no": False,
+    "off": False,
+    "false": False,
+    "0": False,
+}
+
+
+class SettingError(ValueError):
+    """A name or value that cannot be. The message says where, what it was and what was expected."""
+
+
+def read_duration(text: str) -> float:
+    """Seconds: a number, with ``ms``, ``s``, ``m``, ``min`` or ``h`` behind it if wanted; above 0."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())
+    unit = _UNITS_OF_TIME.get(match[2] or "s") if match else None
+    if match is None or unit is None or float(match[1]) == 0:
+        raise SettingError("a time above zero, such as 10s, 500ms or 2m")
+    return float(match[1]) * unit
+
+
+def read_switch(text: str) -> bool:
+    """Yes or no, in any of the usual words, in any case."""
+    try:
+        return _SWITCHES[text.strip().lower()]
+    except KeyError:
+        raise SettingError("yes or no") from None
+
+
+def read_path(text: str) -> Path:
+    """An absolute path: the daemon changes its directory, so a relative one would move."""
+    path = Path(text)
+    if not path.is_absolute():
+        raise SettingError("an absolute path")
+    return path
+
+
+def read_path_or_none(text: str) -> Path | None:
+    """An absolute path, or nothing at all for "none"."""
+    return read_path(text) if text else None
+
+
+def count_between(least: int, most: int) -> Callable[[str], int]:
+    """A reader of whole numbers from ``least`` to ``most``."""
+
+    def read(text: str) -> int:
+        number = int(text) if re.fullmatch(r"\d{1,9}", text.strip()) else -1
+        if not least <= number <= most:
+            raise SettingError(f"a whole number from {least} to {most}")
+        return number
+
+    return read
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A reader that takes one of ``choices``, in any case."""
+
+    def read(text: str) -> str:
+        if text.strip().lower() not in choices:
+            raise SettingError(" or ".join(choices))
+        return text.strip().lower()
+
+    return read
+
+
+def _setting(default: object, read: Callable[[str], object], explanation: str) -> Any:
+    return dataclasses.field(default=default, metadata={"read": read, "explanation": explanation})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything settable by ``-o``. Times are in seconds, sizes in bytes."""
+
+    shadow_file: Path | None = _setting(
+        None,
+        read_path,
+        "check against this shadow-format file alone, not the system's accounts (mechanism shadow)",
+    )
+    unavailable: str = _setting(
+        "close",
+        one_of("close", "no"),
+        "what a client gets when our side broke: a close without an answer, or NO",
+    )
+    reply_reason: bool = _setting(
+        False,
+        read_switch,
+        "send saslauthd's reason behind OK and NO; a client may take it for something else",
+    )
+    syslog_socket: Path | None = _setting(
+        Path("/dev/log"), read_path_or_none, "where the system's log daemon listens; empty for none"
+    )
+    field_limit: int = _setting(
+        256, count_between(1, LARGEST_FIELD), "longest login, service, realm or client address"
+    )
+    password_limit: int = _setting(8192, count_between(1, LARGEST_FIELD), "longest password")
+    read_timeout: float = _setting(
+        10.0, read_duration, "a client that has not sent its request by then is closed"
+    )
+    login_timeout: float = _setting(30.0, read_duration, "a login without an answer by then is unavailable")
+    queue_timeout: float = _setting(10.0, read_duration, "a login that no worker took by then is unavailable")
+    queue_length: int = _setting(1024, count_between(1, 1_000_000), "logins that may wait for a worker")
+    connections: int = _setting(4096, count_between(1, 1_000_000), "clients connected at a time")
+    worker_share: int | None = _setting(
+        None,
+        count_between(1, 1_000_000_000),
+        "logins after which a worker is replaced; the mechanism's own if not set",
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the wire."""
+        return Limits(self.field_limit, self.password_limit)
+
+
+def explanations() -> dict[str, str]:
+    """One line for each setting, for usage text and manual page."""
+    return {field.name: str(field.metadata["explanation"]) for field in dataclasses.fields(Settings)}
+
+
+def read_settings(assignments: Iterable[str]) -> Settings:
+    """The settings that ``NAME=VALUE`` strings make; the last one of a name counts.
+
+    :raises SettingError: one line for each assignment that is wrong.
+    """
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {}
+    errors = []
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        name = name.strip()
+        if not equals:
+            errors.append(f"-o {assignment}: expected NAME=VALUE")
+        elif name not in fields:
+            errors.append(f"-o {name}: no such setting{did_you_mean(name, fields)}")
+        else:
+            try:
+                values[name] = fields[name].metadata["read"](text)
+            except SettingError as error:
+                errors.append(f"-o {name}={text}: expected {error}")
+    if errors:
+        raise SettingError("\n".join(errors))
+    return Settings(**values)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` if something known is near ``word``, else nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

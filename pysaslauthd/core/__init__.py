@@ -1,0 +1,1 @@
+"""What master, front and workers share: pure code without I/O, clock or logging."""

@@ -1,0 +1,61 @@
+"""What a mechanism says of a login, and why.
+
+The wire knows OK and NO; inside there are three verdicts, because "the password is wrong" and "our
+side broke" are different things all the way: a mail program that hears the second tries again, and
+one that hears the first asks its owner for a new password.
+"""
+
+import enum
+from typing import NamedTuple
+
+
+class Verdict(enum.IntEnum):
+    """The outcome. UNAVAILABLE is never cached and never counted as a wrong password."""
+
+    ACCEPT = 1
+    REJECT = 2
+    UNAVAILABLE = 3
+
+
+class Cause(enum.IntEnum):
+    """What led to the verdict.
+
+    The first four are the user's side, the rest is ours and belongs to UNAVAILABLE.
+    """
+
+    NONE = 0
+    WRONG_PASSWORD = 1
+    UNKNOWN_USER = 2
+    ACCOUNT = 3
+    BACKEND = 4
+    DEADLINE = 5
+    CRASH = 6
+    SHED = 7
+
+
+class Answer(NamedTuple):
+    """A verdict with all that front and log need to know of it.
+
+    ``reason`` is the text of the failure line, in the original's words where it has some;
+    ``delay_ms`` is how long a REJECT is held back, in milliseconds; ``details`` are lines for the
+    log at debug. None of them ever holds a password or a hash.
+    """
+
+    verdict: Verdict
+    cause: Cause = Cause.NONE
+    reason: str = ""
+    delay_ms: int = 0
+    details: tuple[str, ...] = ()
+
+
+ACCEPTED = Answer(Verdict.ACCEPT)
+
+
+def rejected(cause: Cause, reason: str) -> Answer:
+    """The user's side: wrong password, unknown user, or an account that may not log in."""
+    return Answer(Verdict.REJECT, cause, reason)
+
+
+def unavailable(cause: Cause, reason: str) -> Answer:
+    """Our side broke: nothing is known about the password."""
+    return Answer(Verdict.UNAVAILABLE, cause, reason)

@@ -1,0 +1,139 @@
+"""The messages between front and worker: one SEQPACKET packet each.
+
+The front says :class:`Login` and :class:`Probe`; a worker can say :class:`Status` and
+:class:`Result`, and nothing else. A worker's first message is a Status, which carries
+:data:`VERSION`, so that two builds never talk past each other. Both ends are here, alike, and each
+decodes only what it may hear: who gets anything else has a :class:`MessageError`, and the peer is
+broken.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pysaslauthd.core.answer import Answer, Cause, Verdict
+from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.secret import Secret
+from pysaslauthd.core.wire import LARGEST_FIELD, counted
+
+VERSION = 1
+"""Raised with each change of a message in this module or in ``verbs``."""
+
+LARGEST_PACKET = 0x60000
+"""Bytes; five fields of 65,535 and their lengths fit."""
+
+_KIND_LOGIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"P", b"S", b"R"
+_LOGIN = struct.Struct("!cQ?")
+_STATUS = struct.Struct("!cHII")
+_RESULT = struct.Struct("!cQBBI")
+_LENGTH = struct.Struct("!H")
+
+
+class MessageError(Exception):
+    """The process at the other end is broken or hostile; never shown to a client."""
+
+
+class Login(NamedTuple):
+    """Front to worker: check this. ``id`` is never used twice in a generation."""
+
+    id: int
+    identity: Identity
+    password: Secret
+
+
+class Probe(NamedTuple):
+    """Front to worker: send a Status."""
+
+
+class Status(NamedTuple):
+    """Worker to front: I live. ``descriptors`` counts the open ones, ``memory_kib`` is the peak."""
+
+    version: int
+    descriptors: int
+    memory_kib: int
+
+
+class Result(NamedTuple):
+    """Worker to front: the answer to the Login of this id."""
+
+    id: int
+    answer: Answer
+
+
+def encode_login(message: Login) -> bytes:
+    """The packet of a Login."""
+    identity = message.identity
+    fields = [identity.login, message.password.reveal(), identity.service, identity.realm]
+    if identity.client_address is not None:
+        fields.append(identity.client_address)
+    header = _LOGIN.pack(_KIND_LOGIN, message.id, identity.client_address is not None)
+    return header + b"".join(map(counted, fields))
+
+
+def encode_probe() -> bytes:
+    """The packet of a Probe."""
+    return _KIND_PROBE
+
+
+def encode_status(message: Status) -> bytes:
+    """The packet of a Status."""
+    return _STATUS.pack(_KIND_STATUS, *message)
+
+
+def encode_result(message: Result) -> bytes:
+    """The packet of a Result. Texts longer than 65,535 bytes are cut: they are for a log line."""
+    answer = message.answer
+    header = _RESULT.pack(_KIND_RESULT, message.id, answer.verdict, answer.cause, answer.delay_ms)
+    texts = (answer.reason, *answer.details)
+    return header + b"".join(counted(text.encode(errors="replace")[:LARGEST_FIELD]) for text in texts)
+
+
+def decode_for_worker(packet: bytes) -> Login | Probe:
+    """What the front said.
+
+    :raises MessageError: it said something that a front does not say.
+    """
+    if packet == _KIND_PROBE:
+        return Probe()
+    if packet[:1] != _KIND_LOGIN:
+        raise MessageError(f"unknown message {packet[:1]!r} from the front")
+    try:
+        _, number, has_address = _LOGIN.unpack_from(packet)
+    except struct.error:
+        raise MessageError("short login message") from None
+    fields = list(_split(packet, _LOGIN.size))
+    if len(fields) != (5 if has_address else 4):
+        raise MessageError(f"login message with {len(fields)} fields")
+    login, password, service, realm, *rest = fields
+    return Login(number, Identity(login, service, realm, rest[0] if rest else None), Secret(password))
+
+
+def decode_for_front(packet: bytes) -> Status | Result:
+    """What a worker said.
+
+    :raises MessageError: it said something that a worker may not say.
+    """
+    kind = packet[:1]
+    try:
+        if kind == _KIND_STATUS:
+            _, *values = _STATUS.unpack(packet)
+            return Status(*values)
+        if kind != _KIND_RESULT:
+            raise MessageError(f"unknown message {kind!r} from a worker")
+        _, number, verdict, cause, delay_ms = _RESULT.unpack_from(packet)
+        reason, *details = (text.decode(errors="replace") for text in _split(packet, _RESULT.size))
+        return Result(number, Answer(Verdict(verdict), Cause(cause), reason, delay_ms, tuple(details)))
+    except (struct.error, ValueError):
+        raise MessageError(f"malformed message {kind!r} from a worker") from None
+
+
+def _split(packet: bytes, offset: int) -> Iterator[bytes]:
+    while offset < len(packet):
+        start = offset + _LENGTH.size
+        if start > len(packet):
+            raise MessageError("message ends inside a length")
+        (length,) = _LENGTH.unpack_from(packet, offset)
+        offset = start + length
+        if offset > len(packet):
+            raise MessageError("message ends inside a field")
+        yield packet[start:offset]

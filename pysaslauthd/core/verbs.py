@@ -1,0 +1,89 @@
+"""The verbs between front and master: few, and of one fixed size.
+
+The master runs as root, so what it can be asked is kept so small that it can be read in a minute:
+a verb, a number, a second number. A worker's number counts the workers of one generation; a pid
+never crosses this channel. Descriptors cross it in one direction only, from master to front, with
+:attr:`ToFront.WORKER`.
+"""
+
+import enum
+import struct
+from typing import NamedTuple
+
+from pysaslauthd.core.messages import MessageError
+
+_VERB = struct.Struct("!BxHI")
+
+SIZE = _VERB.size
+"""Bytes of every verb, in both directions."""
+
+
+class ToMaster(enum.IntEnum):
+    """What the front may ask of the master."""
+
+    READY = 1
+    """Logins are answered from now on. ``number`` is the version of the messages."""
+    WANT = 2
+    """One more worker of pool ``pool``, please."""
+    KILL = 3
+    """Kill worker ``number``: it outlasted a deadline or broke the protocol."""
+    ALIVE = 4
+    """The front's loop turns."""
+
+
+class ToFront(enum.IntEnum):
+    """What the master tells the front."""
+
+    WORKER = 1
+    """Worker ``number`` of pool ``pool`` was started; its channel comes with this packet."""
+    GONE = 2
+    """Worker ``number`` ended."""
+    DRAIN = 3
+    """Finish what was begun, accept no more, and leave."""
+    REPORT = 4
+    """Write the statistics to the log."""
+
+
+class ForMaster(NamedTuple):
+    """A verb as the master hears it."""
+
+    verb: ToMaster
+    pool: int = 0
+    number: int = 0
+
+
+class ForFront(NamedTuple):
+    """A verb as the front hears it."""
+
+    verb: ToFront
+    pool: int = 0
+    number: int = 0
+
+
+def encode(message: ForMaster | ForFront) -> bytes:
+    """The packet of a verb."""
+    return _VERB.pack(message.verb, message.pool, message.number)
+
+
+def decode_for_master(packet: bytes) -> ForMaster:
+    """What the front asked.
+
+    :raises MessageError: not a verb.
+    """
+    try:
+        verb, pool, number = _VERB.unpack(packet)
+        return ForMaster(ToMaster(verb), pool, number)
+    except (struct.error, ValueError):
+        raise MessageError(f"no verb: {packet[:SIZE].hex()}") from None
+
+
+def decode_for_front(packet: bytes) -> ForFront:
+    """What the master said.
+
+    :raises MessageError: not a verb.
+    """
+    try:
+        verb, pool, number = _VERB.unpack(packet)
+        return ForFront(ToFront(verb), pool, number)
+    except (struct.error, ValueError):
+        raise MessageError(f"no verb: {packet[:SIZE].hex()}") from None

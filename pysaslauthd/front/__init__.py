@@ -1,0 +1,1 @@
+"""The process that talks to clients: no root, no capability, and the only reader of their bytes."""

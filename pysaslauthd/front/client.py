@@ -1,0 +1,208 @@
+"""One connection: read a request, wait for its answer, send it, close without losing it."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pysaslauthd.config.settings import Settings
+from pysaslauthd.core.answer import Answer, Verdict
+from pysaslauthd.core.wire import Limits, ProtocolError, Request, RequestReader, encode_reply
+from pysaslauthd.front.gate import Gate
+from pysaslauthd.front.statistics import Statistics
+
+CHUNK = 16_384
+"""Bytes of a read; libsasl's largest request is 8,192, so one read nearly always takes all."""
+
+FIFTH_FIELD_WAIT = 0.2
+"""Seconds for the rest of a client address of which a part came: after that it is no such thing."""
+
+LINGER = 1.0
+"""Seconds for which bytes after a request are drained, as closing over them would reset the peer."""
+
+HURRY = 1.0
+"""Seconds that a client which has not sent its request gets when the front is leaving."""
+
+_CLOSE_WITHOUT_ANSWER = b""
+
+
+class ClientOptions(NamedTuple):
+    """How clients are read and answered."""
+
+    limits: Limits
+    read_timeout: float
+    reply_reason: bool
+    answer_unavailable: bool
+    """Whether UNAVAILABLE is answered with NO; else the connection is closed without an answer."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "ClientOptions":
+        """The part of the settings that concerns clients."""
+        return cls(
+            settings.limits, settings.read_timeout, settings.reply_reason, settings.unavailable == "no"
+        )
+
+    def reply(self, answer: Answer) -> bytes:
+        """The bytes that tell a client ``answer``; none at all for a close without an answer."""
+        if answer.verdict is Verdict.UNAVAILABLE and not self.answer_unavailable:
+            return _CLOSE_WITHOUT_ANSWER
+        accepted = answer.verdict is Verdict.ACCEPT
+        return encode_reply(accepted=accepted, reason=answer.reason if self.reply_reason else "")
+
+
+class Client:
+    """A connected client. It owns its socket; ``on_close`` is called once, when that is closed.
+
+    ``on_request`` is called when the request has come, so that whoever looks for idle clients can
+    leave this one alone.
+    """
+
+    __slots__ = ("_gate", "_loop", "_on_close", "_on_request", "_options", "_reader", "_socket", "_statistics",
+                 "_timer", "_watched")  # fmt: skip
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: socket.socket,
+        gate: Gate,
+        options: ClientOptions,
+        statistics: Statistics,
+        on_request: Callable[["Client"], None],
+        on_close: Callable[["Client"], None],
+    ) -> None:
+        self._loop = loop
+        self._socket = connection
+        self._gate = gate
+        self._options = options
+        self._statistics = statistics
+        self._on_request = on_request
+        self._on_close = on_close
+        self._reader = RequestReader(options.limits)
+        self._timer: asyncio.TimerHandle | None = None
+        self._watched = False
+
+    def begin(self) -> None:
+        """Read what is there already, which is nearly always all, and wait for the rest if not."""
+        self._read()
+
+    def hurry(self) -> None:
+        """The front is leaving: what has not been asked soon will not be answered."""
+        self._set_timer(HURRY, self._patience_ended)
+
+    def close(self) -> None:
+        """Close the connection, whatever it was doing."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._unwatch()
+        self._socket.close()
+        self._on_close(self)
+
+    def _read(self) -> None:
+        try:
+            request, is_end = self._take()
+        except ProtocolError as error:
+            self._gate.refuse(error)
+            self._on_request(self)
+            self._answer_with(
+                encode_reply(accepted=False, reason=error.reason if self._options.reply_reason else "")
+            )
+            return
+        except OSError:
+            self.close()
+            return
+        if request is not None:
+            self._submit(request)
+        elif is_end:
+            self.close()
+        elif not self._watched:
+            self._watched = True
+            self._loop.add_reader(self._socket.fileno(), self._read)
+            self._set_timer(self._options.read_timeout, self._patience_ended)
+            self._expect_rest()
+        else:
+            self._expect_rest()
+
+    def _take(self) -> tuple[Request | None, bool]:
+        """What the socket holds: the request, if it is all there, and whether the peer closed."""
+        while True:
+            try:
+                data = self._socket.recv(CHUNK, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return self._reader.settle(), False
+            if not data:
+                return self._reader.finish(), True
+            request = self._reader.receive(data)
+            if request is not None:
+                return request, False
+            if len(data) < CHUNK:
+                return self._reader.settle(), False
+
+    def _expect_rest(self) -> None:
+        if self._reader.has_request:
+            self._set_timer(FIFTH_FIELD_WAIT, self._patience_ended)
+
+    def _patience_ended(self) -> None:
+        try:
+            request = self._reader.finish()
+        except ProtocolError as error:
+            self._gate.refuse(error)
+            request = None
+        if request is not None:
+            self._submit(request)
+        else:
+            self._statistics.timed_out += 1
+            self.close()
+
+    def _submit(self, request: Request) -> None:
+        self._unwatch()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._on_request(self)
+        self._gate.login(request, self._answered)
+
+    def _answered(self, answer: Answer) -> None:
+        reply = self._options.reply(answer)
+        if reply == _CLOSE_WITHOUT_ANSWER:
+            self.close()
+        else:
+            self._answer_with(reply)
+
+    def _answer_with(self, reply: bytes) -> None:
+        self._unwatch()
+        try:
+            self._socket.send(reply, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            if not self._socket.recv(CHUNK, socket.MSG_DONTWAIT):
+                self.close()
+                return
+            self._socket.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            self.close()  # nothing is left unread: the reply is safe
+            return
+        except OSError:
+            self._statistics.unheard += 1
+            self.close()
+            return
+        self._watched = True
+        self._loop.add_reader(self._socket.fileno(), self._drain)
+        self._set_timer(LINGER, self.close)
+
+    def _drain(self) -> None:
+        try:
+            if self._socket.recv(CHUNK, socket.MSG_DONTWAIT):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.close()
+
+    def _set_timer(self, seconds: float, action: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, action)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._loop.remove_reader(self._socket.fileno())
+            self._watched = False

@@ -1,0 +1,118 @@
+"""Accepts clients, and knows how many there are."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+
+from pysaslauthd.front.client import Client, ClientOptions
+from pysaslauthd.front.gate import Gate
+from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.logs import log
+
+ACCEPTS_PER_WAKEUP = 16
+"""So that a flood of new clients leaves time for the answers to the old ones."""
+
+EXHAUSTED_PAUSE = 0.1
+"""Seconds without accepting when the system has no descriptor or memory left."""
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Listener:
+    """One listening socket. At its limit of clients the one that was silent longest has to go."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listening: socket.socket,
+        gate: Gate,
+        options: ClientOptions,
+        limit: int,
+        statistics: Statistics,
+    ) -> None:
+        self._loop = loop
+        self._socket = listening
+        self._gate = gate
+        self._options = options
+        self._limit = limit
+        self._statistics = statistics
+        self._silent: dict[Client, None] = {}
+        self._clients: set[Client] = set()
+        self._on_empty: Callable[[], None] | None = None
+        self._accepting = False
+        self._resume()
+
+    def drain(self, on_empty: Callable[[], None]) -> None:
+        """Take who connected already, then nobody any more; ``on_empty`` when the last has gone."""
+        self._on_empty = on_empty
+        while self._accept():
+            pass
+        self._pause()
+        self._socket.close()
+        for client in list(self._silent):
+            client.hurry()
+        self._check_empty()
+
+    def _resume(self) -> None:
+        if not self._accepting and self._on_empty is None:
+            self._accepting = True
+            self._loop.add_reader(self._socket.fileno(), self._on_readable)
+
+    def _pause(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            self._loop.remove_reader(self._socket.fileno())
+
+    def _on_readable(self) -> None:
+        for _ in range(ACCEPTS_PER_WAKEUP):
+            if not self._accept():
+                return
+
+    def _accept(self) -> bool:
+        """Take one client; False if there is none, or none can be taken now."""
+        if len(self._clients) >= self._limit and not self._evict():
+            self._pause()  # every one waits for an answer; the next to get it makes room
+            return False
+        try:
+            connection, _ = self._socket.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                log.error(f"cannot accept a client: {error.strerror}")
+                self._pause()
+                self._loop.call_later(EXHAUSTED_PAUSE, self._resume)
+                return False
+            return True  # that client has gone
+        client = Client(
+            self._loop, connection, self._gate, self._options, self._statistics, self._asked, self._closed
+        )
+        self._clients.add(client)
+        self._silent[client] = None
+        self._statistics.clients += 1
+        client.begin()
+        return True
+
+    def _evict(self) -> bool:
+        for client in self._silent:
+            self._statistics.evicted += 1
+            client.close()
+            return True
+        return False
+
+    def _asked(self, client: Client) -> None:
+        del self._silent[client]
+
+    def _closed(self, client: Client) -> None:
+        self._clients.discard(client)
+        self._silent.pop(client, None)
+        self._statistics.clients -= 1
+        if len(self._clients) < self._limit:
+            self._resume()
+        self._check_empty()
+
+    def _check_empty(self) -> None:
+        if self._on_empty is not None and not self._clients:
+            on_empty, self._on_empty = self._on_empty, lambda: None
+            on_empty()

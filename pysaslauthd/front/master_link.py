@@ -1,0 +1,82 @@
+"""The front's end of the channel to the master."""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+
+from pysaslauthd.core import verbs
+from pysaslauthd.core.messages import VERSION
+from pysaslauthd.core.verbs import ForFront, ForMaster, ToMaster
+
+ALIVE_INTERVAL = 1.0
+"""Seconds between two signs of life."""
+
+
+class MasterLink:
+    """Says the four verbs to the master and passes on what it says.
+
+    ``heard`` gets each verb and the channel that came with it, or None; ``lost`` is called when the
+    master is gone.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        channel: socket.socket,
+        heard: Callable[[ForFront, socket.socket | None], None],
+        lost: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._channel = channel
+        self._heard = heard
+        self._lost = lost
+        self._outbox: deque[bytes] = deque()
+        channel.setblocking(False)
+        loop.add_reader(channel.fileno(), self._receive)
+        self._sign_of_life()
+
+    def ready(self) -> None:
+        """Logins are answered from now on."""
+        self._say(ForMaster(ToMaster.READY, number=VERSION))
+
+    def want(self, pool: int) -> None:
+        """One more worker of ``pool``, please."""
+        self._say(ForMaster(ToMaster.WANT, pool=pool))
+
+    def kill(self, number: int) -> None:
+        """End that worker, it no longer does what it should."""
+        self._say(ForMaster(ToMaster.KILL, number=number))
+
+    def _sign_of_life(self) -> None:
+        self._say(ForMaster(ToMaster.ALIVE))
+        self._loop.call_later(ALIVE_INTERVAL, self._sign_of_life)
+
+    def _say(self, message: ForMaster) -> None:
+        # Bounded by what one generation can want and kill: its workers, and a sign of life a second.
+        self._outbox.append(verbs.encode(message))
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._outbox:
+                self._channel.send(self._outbox[0])
+                self._outbox.popleft()
+            self._loop.remove_writer(self._channel.fileno())
+        except BlockingIOError:
+            self._loop.add_writer(self._channel.fileno(), self._flush)
+        except OSError:
+            self._lost()
+
+    def _receive(self) -> None:
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._channel, verbs.SIZE, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet, descriptors = b"", []
+        if not packet:
+            self._lost()
+            return
+        channel = socket.socket(fileno=descriptors[0]) if descriptors else None
+        self._heard(verbs.decode_for_front(packet), channel)

@@ -1,0 +1,269 @@
+"""The workers of one mechanism, and the logins that wait for one.
+
+The front decides when a worker has done its share: it sends it nothing more and, when the last
+answer has come, closes its end, on which the worker leaves. So no login is lost by a retirement,
+and ``-n 0`` is a share of one. A worker that says what it may not, or that outlasts a deadline, is
+killed; the logins it held are unavailable, and nobody else's.
+"""
+
+import asyncio
+import enum
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pysaslauthd.core import messages
+from pysaslauthd.core.answer import Answer, Cause, unavailable
+from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.messages import Login, MessageError, Result, Status
+from pysaslauthd.core.secret import Secret
+from pysaslauthd.front.master_link import MasterLink
+from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.logs import log
+
+LEAVE_LIMIT = 5.0
+"""Seconds that a retired worker has to end before it is killed."""
+
+Deliver = Callable[[Answer], None]
+
+
+class PoolOptions(NamedTuple):
+    """What a pool has to know of its mechanism and settings. Times in seconds."""
+
+    name: str
+    size: int
+    share: int
+    concurrency: int
+    login_timeout: float
+    queue_timeout: float
+    queue_length: int
+
+
+class _State(enum.Enum):
+    STARTING = enum.auto()
+    READY = enum.auto()
+    RETIRING = enum.auto()
+
+
+class _Ticket:
+    """A login between :meth:`Pool.submit` and its answer."""
+
+    __slots__ = ("deliver", "identity", "password", "timer")
+
+    def __init__(self, identity: Identity, password: Secret, deliver: Deliver) -> None:
+        self.identity = identity
+        self.password: Secret | None = password
+        self.deliver: Deliver | None = deliver
+        self.timer: asyncio.TimerHandle | None = None
+
+    def end(self, answer: Answer) -> None:
+        """Deliver the answer, if nobody has been told another one before."""
+        if self.timer is not None:
+            self.timer.cancel()
+        deliver, self.deliver, self.password = self.deliver, None, None
+        if deliver is not None:
+            deliver(answer)
+
+
+class _Worker:
+    __slots__ = ("channel", "held", "number", "probed", "served", "state")
+
+    def __init__(self, number: int, channel: socket.socket) -> None:
+        self.number = number
+        self.channel = channel
+        self.state = _State.STARTING
+        self.held: dict[int, _Ticket] = {}
+        self.served = 0
+        self.probed = False
+
+
+class Pool:
+    """Hands logins to workers. ``on_ready`` is called when the first worker has come up."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        index: int,
+        options: PoolOptions,
+        master: MasterLink,
+        statistics: Statistics,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._index = index
+        self._options = options
+        self._master = master
+        self._statistics = statistics
+        self._on_ready: Callable[[], None] | None = on_ready
+        self._workers: dict[int, _Worker] = {}
+        self._free: list[_Worker] = []
+        self._queue: deque[_Ticket] = deque()
+        self._leaving: dict[int, asyncio.TimerHandle] = {}
+        self._next_id = 1
+        for _ in range(options.size):
+            master.want(index)
+
+    def submit(self, identity: Identity, password: Secret, deliver: Deliver) -> None:
+        """Have a worker check this; ``deliver`` gets the answer exactly once, within the deadline."""
+        ticket = _Ticket(identity, password, deliver)
+        if self._free and not self._queue:
+            self._hand_over(ticket)
+        elif len(self._queue) >= self._options.queue_length:
+            ticket.end(unavailable(Cause.SHED, "too many logins are waiting"))
+        else:
+            self._queue.append(ticket)
+            self._statistics.queued += 1
+            ticket.timer = self._loop.call_later(self._options.queue_timeout, self._waited_too_long, ticket)
+
+    def adopt(self, number: int, channel: socket.socket) -> None:
+        """The master started a worker; it counts once it has introduced itself."""
+        channel.setblocking(False)
+        worker = _Worker(number, channel)
+        self._workers[number] = worker
+        self._loop.add_reader(channel.fileno(), self._receive, worker)
+
+    def gone(self, number: int) -> None:
+        """The master saw the worker's end. What it had said before still counts."""
+        timer = self._leaving.pop(number, None)
+        if timer is not None:
+            timer.cancel()
+        worker = self._workers.get(number)
+        while worker is not None and number in self._workers:
+            # Something it left behind may hold the other end open, so no end of file is waited for.
+            if not self._receive(worker):
+                self._lose(worker, "worker died")
+
+    def probe(self) -> None:
+        """Ask each worker for its status, which goes to the log; a busy one answers when it is done."""
+        for worker in self._workers.values():
+            if worker.state is _State.READY and not worker.probed:
+                worker.probed = self._send(worker, messages.encode_probe())
+
+    def _hand_over(self, ticket: _Ticket) -> None:
+        assert ticket.password is not None
+        worker = self._free[-1]
+        number = self._next_id
+        packet = messages.encode_login(Login(number, ticket.identity, ticket.password))
+        if not self._send(worker, packet):
+            # It died before it took this login, which is lost on nobody.
+            self._lose(worker, "worker died")
+            self._queue.appendleft(ticket)
+            self._statistics.queued += 1
+            self._serve_queue()
+            return
+        self._next_id += 1
+        ticket.password = None
+        if ticket.timer is not None:
+            ticket.timer.cancel()
+        ticket.timer = self._loop.call_later(self._options.login_timeout, self._took_too_long, ticket, worker)
+        worker.held[number] = ticket
+        worker.served += 1
+        if worker.served >= self._options.share:
+            worker.state = _State.RETIRING
+            self._master.want(self._index)
+        if worker.state is _State.RETIRING or len(worker.held) >= self._options.concurrency:
+            self._free.pop()
+
+    def _serve_queue(self) -> None:
+        while self._queue and self._free:
+            self._statistics.queued -= 1
+            self._hand_over(self._queue.popleft())
+
+    def _receive(self, worker: _Worker) -> bool:
+        """Take one message; False if there is none to take."""
+        try:
+            packet = worker.channel.recv(messages.LARGEST_PACKET)
+        except BlockingIOError:
+            return False
+        except OSError:
+            packet = b""
+        if not packet:
+            self._lose(worker, "worker died")
+            return True
+        try:
+            self._hear(worker, messages.decode_for_front(packet))
+        except MessageError as error:
+            log.error(
+                f"{self._options.name} worker {worker.number} broke the protocol and is killed: {error}"
+            )
+            self._condemn(worker, "worker broke the protocol")
+        return True
+
+    def _hear(self, worker: _Worker, message: Status | Result) -> None:
+        if isinstance(message, Result):
+            ticket = worker.held.pop(message.id, None)
+            if ticket is None:
+                raise MessageError("an answer to a login it does not hold")
+            self._make_free(worker)
+            ticket.end(message.answer)
+        elif worker.state is _State.STARTING:
+            if message.version != messages.VERSION:
+                raise MessageError(f"message version {message.version}, expected {messages.VERSION}")
+            worker.state = _State.READY
+            self._make_free(worker)
+            if self._on_ready is not None:
+                on_ready, self._on_ready = self._on_ready, None
+                on_ready()
+        elif worker.probed:
+            worker.probed = False
+            log.info(
+                "statistics",
+                process=self._options.name,
+                worker=worker.number,
+                served=worker.served,
+                descriptors=message.descriptors,
+                memory_kib=message.memory_kib,
+            )
+        else:
+            raise MessageError("a status nobody asked for")
+
+    def _make_free(self, worker: _Worker) -> None:
+        if worker.state is _State.RETIRING:
+            if not worker.held:
+                self._dismiss(worker)
+        elif worker not in self._free:
+            self._free.append(worker)
+            self._serve_queue()
+
+    def _dismiss(self, worker: _Worker) -> None:
+        self._forget(worker)
+        self._leaving[worker.number] = self._loop.call_later(LEAVE_LIMIT, self._master.kill, worker.number)
+
+    def _condemn(self, worker: _Worker, reason: str) -> None:
+        self._master.kill(worker.number)
+        self._lose(worker, reason)
+
+    def _lose(self, worker: _Worker, reason: str) -> None:
+        if worker.number not in self._workers:
+            return
+        self._forget(worker)
+        self._statistics.workers_lost += 1
+        if worker.state is not _State.RETIRING:
+            self._master.want(self._index)
+        for ticket in worker.held.values():
+            ticket.end(unavailable(Cause.CRASH, reason))
+
+    def _forget(self, worker: _Worker) -> None:
+        del self._workers[worker.number]
+        if worker in self._free:
+            self._free.remove(worker)
+        self._loop.remove_reader(worker.channel.fileno())
+        worker.channel.close()
+
+    def _send(self, worker: _Worker, packet: bytes) -> bool:
+        try:
+            worker.channel.send(packet)
+        except OSError:
+            return False
+        return True
+
+    def _waited_too_long(self, ticket: _Ticket) -> None:
+        self._queue.remove(ticket)
+        self._statistics.queued -= 1
+        ticket.end(unavailable(Cause.SHED, f"no worker was free within {self._options.queue_timeout:g} s"))
+
+    def _took_too_long(self, ticket: _Ticket, worker: _Worker) -> None:
+        ticket.end(unavailable(Cause.DEADLINE, f"no answer within {self._options.login_timeout:g} s"))
+        log.error(f"{self._options.name} worker {worker.number} outlasted the deadline and is killed")
+        self._condemn(worker, "worker was killed for another login's deadline")

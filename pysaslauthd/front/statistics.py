@@ -1,0 +1,26 @@
+"""What the front counts."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(slots=True)
+class Statistics:
+    """Totals since this front started, except where a field says "now"."""
+
+    clients: int = 0
+    """Connected now."""
+    queued: int = 0
+    """Logins waiting for a worker now."""
+    accepted: int = 0
+    rejected: int = 0
+    unavailable: int = 0
+    malformed: int = 0
+    """Requests that were none: a field over its limit, an empty login, a NUL."""
+    timed_out: int = 0
+    """Clients closed because their request did not come in time."""
+    evicted: int = 0
+    """Silent clients closed to make room for others."""
+    unheard: int = 0
+    """Answers whose client had gone."""
+    workers_lost: int = 0
+    """Workers that ended without having been retired."""

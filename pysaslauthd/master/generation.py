@@ -1,0 +1,250 @@
+"""One front and the workers it asked for.
+
+Channels are made for a generation and never outlive it. When its front ends, its workers are
+killed, so no answer that was meant for one client can ever reach another; the supervisor then
+starts the next generation. The front is not trusted: it may say four verbs of fixed size, numbers
+and rates are clamped, and anything else ends it.
+"""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pysaslauthd.core import verbs
+from pysaslauthd.core.messages import VERSION, MessageError
+from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
+from pysaslauthd.logs import log
+from pysaslauthd.master import process
+from pysaslauthd.master.backoff import Backoff
+from pysaslauthd.master.privileges import Rights
+from pysaslauthd.master.process import Role
+
+FORKS_PER_SECOND = 250
+"""More than ``-n 0`` on this project's test machine can use, and too few to take the machine down."""
+
+FRONT_SILENCE = 30.0
+"""Seconds after which a front that has not said ALIVE (it does each second) is taken for hung."""
+
+_VERBS_PER_WAKEUP = 64
+_FORK_WINDOW = 1.0
+
+
+class PoolPlan(NamedTuple):
+    """The workers of one mechanism, as the master sees them."""
+
+    name: str
+    rights: Rights
+    limit: int
+    """The most that live at a time, those about to leave included."""
+    main: Callable[[socket.socket], None]
+
+
+class FrontPlan(NamedTuple):
+    """The front, as the master sees it."""
+
+    rights: Rights
+    listeners: tuple[socket.socket, ...]
+    main: Callable[[socket.socket], None]
+
+
+class _Worker(NamedTuple):
+    number: int
+    pool: int
+
+
+class Generation:
+    """Starts, feeds and ends one front and its workers. All times are monotonic seconds."""
+
+    def __init__(self, front: FrontPlan, pools: tuple[PoolPlan, ...], now: float) -> None:
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.is_ready = False
+        self.draining = False
+        self.front_ended = False
+        self._pools = pools
+        self._workers: dict[int, _Worker] = {}
+        self._pids: dict[int, int] = {}
+        self._condemned: set[int] = set()
+        self._wanted = [0] * len(pools)
+        self._backoffs = [Backoff() for _ in pools]
+        self._next_number = 1
+        self._window_start = now
+        self._forks = 0
+        self._last_sign = now
+        with theirs:
+            descriptors = (theirs.fileno(), *(listener.fileno() for listener in front.listeners))
+            try:
+                self.front_pid = process.start(
+                    Role("pysasl-front", front.rights, descriptors, lambda: front.main(theirs))
+                )
+            except OSError:
+                self.channel.close()
+                raise
+        log.debug(f"forked front: {self.front_pid}")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether not a process of it is left."""
+        return self.front_ended and not self._workers
+
+    @property
+    def worker_count(self) -> int:
+        """Workers alive, those about to leave included."""
+        return len(self._workers)
+
+    def hear(self, now: float) -> None:
+        """Do what the front asks. To be called when its channel is readable.
+
+        A front that breaks the protocol is killed.
+        """
+        try:
+            for _ in range(_VERBS_PER_WAKEUP):
+                # No room for descriptors: the kernel drops them and says so in the flags.
+                packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1, 0, socket.MSG_DONTWAIT)
+                if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
+                    raise MessageError("descriptors or an oversized packet from the front")
+                if not packet:
+                    # Its end is closed: the process is dead, or as good as.
+                    self._kill_front()
+                    return
+                self._obey(verbs.decode_for_master(packet), now)
+        except BlockingIOError:
+            pass
+        except MessageError as error:
+            log.error(f"front {self.front_pid} broke the protocol and is killed: {error}")
+            self._kill_front()
+        except OSError:
+            self._kill_front()  # reset: it ended with our verbs unread
+
+    def tick(self, now: float) -> float:
+        """Start what is due; the time of the next call if nothing else happens before."""
+        if self.front_ended:
+            return float("inf")
+        if now - self._last_sign > FRONT_SILENCE:
+            log.error(f"front {self.front_pid} gave no sign for {FRONT_SILENCE:.0f} s and is killed")
+            self._kill_front()
+            return float("inf")
+        due = self._last_sign + FRONT_SILENCE + 0.1
+        for pool, plan in enumerate(self._pools):
+            while self._wanted[pool] and self._count(pool) < plan.limit:
+                not_before = max(self._backoffs[pool].not_before, self._fork_allowed(now))
+                if not_before > now:
+                    due = min(due, not_before)
+                    break
+                self._wanted[pool] -= 1
+                self._start_worker(pool, now)
+        return due
+
+    def ended(self, pid: int, status: int, now: float) -> bool:
+        """Note that a child ended, with its wait status; False if it is none of this generation."""
+        if pid == self.front_pid and not self.front_ended:
+            self.front_ended = True
+            self.channel.close()
+            self._kill_workers()
+            return True
+        worker = self._workers.pop(pid, None)
+        if worker is None:
+            return False
+        del self._pids[worker.number]
+        if self.front_ended:
+            return True
+        if status != 0 and worker.number not in self._condemned:
+            self._backoffs[worker.pool].died(now)
+            if not self.draining:
+                log.warning(f"{self._pools[worker.pool].name} worker {pid} {describe_status(status)}")
+        self._condemned.discard(worker.number)
+        self._tell(ForFront(ToFront.GONE, worker.pool, worker.number))
+        return True
+
+    def drain(self) -> None:
+        """Have the front finish what it began and leave."""
+        self.draining = True
+        self._tell(ForFront(ToFront.DRAIN))
+
+    def report(self) -> None:
+        """Have the front log its statistics."""
+        self._tell(ForFront(ToFront.REPORT))
+
+    def kill(self) -> None:
+        """End it now; logins in hand are lost."""
+        self._kill_front()
+        self._kill_workers()
+
+    def _obey(self, message: ForMaster, now: float) -> None:
+        self._last_sign = now
+        match message.verb:
+            case ToMaster.READY:
+                if message.number != VERSION:
+                    raise MessageError(f"message version {message.number}, expected {VERSION}")
+                self.is_ready = True
+            case ToMaster.WANT:
+                if message.pool >= len(self._pools):
+                    raise MessageError(f"no pool {message.pool}")
+                limit = self._pools[message.pool].limit
+                self._wanted[message.pool] = min(self._wanted[message.pool] + 1, limit)
+            case ToMaster.KILL:
+                if not 0 < message.number < self._next_number:
+                    raise MessageError(f"no worker {message.number}")
+                pid = self._pids.get(message.number)
+                if pid is not None:
+                    self._condemned.add(message.number)
+                    os.kill(pid, signal.SIGKILL)
+            case ToMaster.ALIVE:
+                pass
+
+    def _start_worker(self, pool: int, now: float) -> None:
+        plan = self._pools[pool]
+        number = self._next_number
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with ours, theirs:
+                pid = process.start(
+                    Role(f"pysasl-{plan.name}", plan.rights, (theirs.fileno(),), lambda: plan.main(theirs))
+                )
+                self._next_number += 1
+                self._forks += 1
+                self._workers[pid] = _Worker(number, pool)
+                self._pids[number] = pid
+                self._tell(ForFront(ToFront.WORKER, pool, number), ours.fileno())
+        except OSError as error:
+            log.error(f"cannot start a {plan.name} worker: {error.strerror}")
+            self._backoffs[pool].died(now)
+            self._wanted[pool] += 1
+            return
+        log.debug(f"forked child: {pid} (worker {number})")
+
+    def _tell(self, message: ForFront, *descriptors: int) -> None:
+        if self.front_ended:
+            return
+        try:
+            socket.send_fds(self.channel, [verbs.encode(message)], descriptors, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            log.error(f"front {self.front_pid} does not listen and is killed")
+            self._kill_front()
+        except OSError:
+            self._kill_front()  # it is gone already, and its end will be noticed
+
+    def _fork_allowed(self, now: float) -> float:
+        if now - self._window_start >= _FORK_WINDOW:
+            self._window_start, self._forks = now, 0
+        return now if self._forks < FORKS_PER_SECOND else self._window_start + _FORK_WINDOW
+
+    def _count(self, pool: int) -> int:
+        return sum(worker.pool == pool for worker in self._workers.values())
+
+    def _kill_front(self) -> None:
+        # Not reaped yet, so the pid is still ours.
+        if not self.front_ended:
+            os.kill(self.front_pid, signal.SIGKILL)
+
+    def _kill_workers(self) -> None:
+        for pid in self._workers:
+            os.kill(pid, signal.SIGKILL)
+
+
+def describe_status(status: int) -> str:
+    """A wait status in words."""
+    if os.WIFSIGNALED(status):
+        return f"was killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"exited with status {os.waitstatus_to_exitcode(status)}"

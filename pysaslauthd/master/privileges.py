@@ -1,0 +1,99 @@
+"""What each process keeps of root's powers, and how it gives up the rest."""
+
+import os
+import pwd
+import resource
+from pathlib import Path
+from typing import NamedTuple
+
+from pysaslauthd.master import kernel
+
+FALLBACK_USER = "nobody"
+
+
+class User(NamedTuple):
+    """The user whose rights the unprivileged parts have."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+class Rights(NamedTuple):
+    """What one kind of process keeps. ``user`` None: no change, we were not started by root."""
+
+    user: User | None
+    reads: tuple[Path, ...] = ()
+    """Files it must be able to read, by a group if that is enough, else by a capability."""
+
+
+def unprivileged_user(name: str) -> tuple[User | None, str]:
+    """The user to become, and a warning or ``""``. None where we are not root and cannot change.
+
+    :raises LookupError: neither ``name`` nor the fallback exists.
+    """
+    if os.geteuid() != 0:
+        return None, ""
+    try:
+        return _user(name), ""
+    except KeyError:
+        pass
+    try:
+        return _user(FALLBACK_USER), f"no user {name} here: the unprivileged parts run as {FALLBACK_USER}"
+    except KeyError:
+        raise LookupError(f"there is neither a user {name} nor a user {FALLBACK_USER}") from None
+
+
+def _user(name: str) -> User:
+    entry = pwd.getpwnam(name)
+    if entry.pw_uid == 0:
+        raise LookupError(f"user {name} is root; the unprivileged parts need a user without rights")
+    return User(name, entry.pw_uid, entry.pw_gid)
+
+
+def forbid_cores() -> None:
+    """No core file of this process or its children, whatever the system's core pattern is."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def give_up(rights: Rights) -> None:
+    """Become what ``rights`` says, for good.
+
+    :raises OSError: the system refused; the process must not go on.
+    """
+    if rights.user is not None:
+        kernel.keep_capabilities()
+        os.setgroups(reading_groups(rights.reads))
+        os.setresgid(rights.user.gid, rights.user.gid, rights.user.gid)
+        os.setresuid(rights.user.uid, rights.user.uid, rights.user.uid)
+    # Also without a change of user: a service manager may have given capabilities to a plain user.
+    kernel.suspend_capabilities()
+    kept = () if all(map(_readable, rights.reads)) else (kernel.Capability.DAC_READ_SEARCH,)
+    try:
+        kernel.set_capabilities(*kept)
+    except PermissionError:
+        # Started by a plain user: what he cannot read stays shut, and each login says so.
+        kernel.set_capabilities()
+    kernel.forbid_new_privileges()
+    kernel.forbid_dumps()
+
+
+def reading_groups(paths: tuple[Path, ...]) -> list[int]:
+    """The groups that may read ``paths`` by their mode, such as ``shadow``; never root's."""
+    groups = set()
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        if status.st_mode & 0o040 and status.st_gid != 0:
+            groups.add(status.st_gid)
+    return sorted(groups)
+
+
+def _readable(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,83 @@
+"""How a child of the master comes to be: forked, stripped of what is not its own, then run."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from pysaslauthd import logs
+from pysaslauthd.descriptors import open_descriptors
+from pysaslauthd.logs import log
+from pysaslauthd.master import kernel, privileges
+
+EXIT_CRASHED = 70
+"""EX_SOFTWARE: the child's code ended with an exception."""
+
+_STANDARD_DESCRIPTORS = (0, 1, 2)
+_HANDLED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1)
+# INT comes from a terminal to the whole process group, HUP to all who hold it: only the master decides.
+_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE)
+
+
+class Role(NamedTuple):
+    """What a child is: its name in ``ps``, its rights, the descriptors it keeps and its code."""
+
+    name: str
+    rights: privileges.Rights
+    descriptors: tuple[int, ...]
+    main: Callable[[], None]
+
+
+def start(role: Role) -> int:
+    """Fork a child that becomes ``role``; its pid.
+
+    All signals are blocked across the fork, so that none reaches the child's Python while it still
+    has the master's handlers and wake-up descriptor.
+
+    :raises OSError: no process to be had.
+    """
+    master = os.getpid()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _run(role, master)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    return pid
+
+
+def _run(role: Role, master: int) -> None:
+    """Never returns: the master's frames below hold objects that own closed descriptors."""
+    status = EXIT_CRASHED
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in _HANDLED:
+            signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
+        close_all_but({*_STANDARD_DESCRIPTORS, *role.descriptors, *logs.descriptors()})
+        logs.reopen()
+        kernel.set_name(role.name)
+        privileges.forbid_cores()
+        privileges.give_up(role.rights)
+        kernel.die_with(master)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        role.main()
+        status = 0
+    except BaseException as error:  # noqa: BLE001  (whatever it was, it must not unwind into the master's code)
+        with contextlib.suppress(Exception):
+            log.critical(f"{role.name} failed: {logs.describe(error)}")
+    finally:
+        os._exit(status)
+
+
+def close_all_but(kept: Iterable[int]) -> None:
+    """Close every descriptor of this process that is not ``kept``.
+
+    Close-on-exec does nothing without exec, and a limit of descriptors may have been lowered since
+    some were opened, so the system is asked which there are.
+    """
+    keep = set(kept)
+    for number in open_descriptors():
+        if number not in keep:
+            os.close(number)

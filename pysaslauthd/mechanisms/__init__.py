@@ -1,0 +1,1 @@
+"""How a password is checked: one module a mechanism, run inside a worker process."""

@@ -1,0 +1,18 @@
+"""What a worker expects of a mechanism."""
+
+from typing import Protocol
+
+from pysaslauthd.core.answer import Answer
+from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.secret import Secret
+
+
+class Mechanism(Protocol):
+    """Checks one password at a time, in a process of its own that may block."""
+
+    def check(self, identity: Identity, password: Secret) -> Answer:
+        """Whether ``password`` is that of ``identity``.
+
+        What went wrong on our side is an UNAVAILABLE answer, not an exception; an exception is a
+        bug, and the worker makes the login UNAVAILABLE for it.
+        """

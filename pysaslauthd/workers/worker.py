@@ -1,0 +1,50 @@
+"""A worker: takes logins from the front, one at a time, and asks its mechanism.
+
+It blocks as it likes: how long it may is the front's business. It leaves when the front closes the
+channel, which is how the front retires it, and it can say nothing but what it is asked.
+"""
+
+import resource
+import socket
+
+from pysaslauthd import logs
+from pysaslauthd.core import messages
+from pysaslauthd.core.answer import Answer, Cause, unavailable
+from pysaslauthd.core.messages import Login, Result, Status
+from pysaslauthd.descriptors import open_descriptors
+from pysaslauthd.logs import log
+from pysaslauthd.mechanisms.base import Mechanism
+
+
+def run(channel: socket.socket, mechanism: Mechanism) -> None:
+    """Serve until the front closes its end.
+
+    :raises MessageError: the front said something that is no message; the worker must not go on.
+    """
+    channel.send(messages.encode_status(_status()))
+    while packet := channel.recv(messages.LARGEST_PACKET):
+        message = messages.decode_for_worker(packet)
+        if isinstance(message, Login):
+            reply = messages.encode_result(Result(message.id, _checked(mechanism, message)))
+        else:
+            reply = messages.encode_status(_status())
+        try:
+            channel.send(reply)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+
+def _checked(mechanism: Mechanism, message: Login) -> Answer:
+    try:
+        return mechanism.check(message.identity, message.password)
+    except Exception as error:  # noqa: BLE001  (a bug in a mechanism is one login's misfortune, not the worker's)
+        log.error(f"mechanism failed: {logs.describe(error)}")
+        return unavailable(Cause.CRASH, "mechanism failed")
+
+
+def _status() -> Status:
+    return Status(
+        version=messages.VERSION,
+        descriptors=len(open_descriptors()),
+        memory_kib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    )
