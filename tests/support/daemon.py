@@ -1,0 +1,151 @@
+"""A pysaslauthd of a test's own: private directory, private users, and an end that is checked."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from support import mux, processes, shadow
+from support.processes import Process
+from support.waiting import wait_until
+
+LOGIN, PASSWORD, WRONG = b"alice", b"secret-Pass_1", b"wrong-Pass_2"
+
+MASTER, FRONT, WORKER = "pysasl-master", "pysasl-front", "pysasl-shadow"
+
+COMMAND = (sys.executable, "-m", "pysaslauthd.commands.daemon")
+
+
+class Daemon:
+    """In the foreground on a private run directory, mechanism shadow on a private file.
+
+    ``with Daemon() as daemon`` starts it and, at the end, stops it and makes sure that no process
+    of it is left.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        settings: Mapping[str, str] | None = None,
+        users: Mapping[str, bytes] | None = None,
+        command: Sequence[str] = COMMAND,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        # Not pytest's tmp_path: a socket's path has 107 bytes.
+        self.directory = Path(tempfile.mkdtemp(prefix="psd-"))
+        self.run_path = self.directory / "run"
+        self.mux = self.run_path / "mux"
+        self.shadow_file = self.directory / "shadow"
+        self.stderr = self.directory / "stderr"
+        shadow.write(self.shadow_file, dict(users or {LOGIN.decode(): PASSWORD}))
+        given = {"shadow_file": str(self.shadow_file), "syslog_socket": "", **(settings or {})}
+        options = [word for name, value in given.items() for word in ("-o", f"{name}={value}")]
+        self.arguments = [*command, "-a", "shadow", "-m", str(self.run_path), *options, *arguments]
+        self._environment = {**os.environ, **(environment or {})}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        """Of the master."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        return self.stderr.read_text(errors="replace")
+
+    def start(self, *more: str) -> None:
+        with self.stderr.open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [*self.arguments, "-d", *more],
+                stdin=subprocess.DEVNULL,
+                stderr=stderr,
+                stdout=stderr,
+                env=self._environment,
+                start_new_session=True,
+            )
+        try:
+            wait_until(self._answers, "the daemon answers")
+        except (TimeoutError, RuntimeError) as error:
+            self.kill()
+            raise AssertionError(f"the daemon did not start ({error}):\n{self.log}") from None
+
+    def stop(self) -> None:
+        """TERM; it has to end by itself, with all its processes."""
+        if self.process is None:
+            return
+        children = self.children()
+        self.process.terminate()
+        try:
+            status = self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the daemon did not stop:\n{self.log}") from None
+        left = [child for child in children if child.is_alive]
+        self.process = None
+        assert not left, f"left behind: {left}"
+        assert status == 0, f"exit status {status}:\n{self.log}"
+
+    def kill(self) -> None:
+        """Whatever happened, nothing of it stays."""
+        if self.process is not None:
+            victims = self.children()
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            for victim in victims:
+                if victim.is_alive:
+                    os.kill(victim.pid, signal.SIGKILL)
+
+    def ask(
+        self, login: bytes = LOGIN, password: bytes = PASSWORD, service: bytes = b"imap", realm: bytes = b""
+    ) -> str:
+        return mux.ask(self.mux, login, password, service, realm)
+
+    def children(self, name: str = "") -> list[Process]:
+        """The processes below the master, or those of one name."""
+        return [child for child in processes.descendants(self.pid) if name in {"", child.name}]
+
+    def front(self) -> Process:
+        (front,) = self.children(FRONT)
+        return front
+
+    def statistics(self) -> list[dict[str, str]]:
+        """What the processes say of themselves on USR1: master, front, then each idle worker."""
+        offset = len(self.log)
+        os.kill(self.pid, signal.SIGUSR1)
+        workers = len(self.children(WORKER))
+
+        def reported() -> list[dict[str, str]]:
+            lines = [line for line in self.log[offset:].splitlines() if ":statistics: " in line]
+            tables = [
+                dict(part[1:].split("=", 1) for part in line.split("statistics: ")[1].rstrip("]").split("] "))
+                for line in lines
+            ]
+            return tables if len(tables) >= 2 + workers else []
+
+        return wait_until(reported, "all processes report their statistics")
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise RuntimeError(f"exit status {self.process.returncode}")
+        try:
+            return self.ask(b"nobody-at-all", b"x") == "NO"
+        except OSError:
+            return False

@@ -1,0 +1,49 @@
+"""Processes as ``/proc`` shows them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Process(NamedTuple):
+    pid: int
+    parent: int
+    name: str
+    state: str
+
+    @property
+    def is_alive(self) -> bool:
+        now = read_process(self.pid)
+        return now is not None and now.state not in "ZX"
+
+
+def read_process(pid: int) -> Process | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    name, rest = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :].split()
+    return Process(pid, int(rest[1]), name, rest[0])
+
+
+def all_processes() -> list[Process]:
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [process for pid in pids if (process := read_process(pid)) is not None]
+
+
+def descendants(pid: int) -> list[Process]:
+    """The living children of ``pid``, and theirs."""
+    processes = all_processes()
+    found: list[Process] = []
+    parents = {pid}
+    while children := [
+        p for p in processes if p.parent in parents and p not in found and p.state not in "ZX"
+    ]:
+        found += children
+        parents = {child.pid for child in children}
+    return found
+
+
+def status(pid: int) -> dict[str, str]:
+    """``/proc/PID/status`` as a table."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
