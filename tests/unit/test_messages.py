@@ -1,0 +1,92 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pysaslauthd.core import messages, verbs
+from pysaslauthd.core.answer import Answer, Cause, Verdict
+from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.messages import Login, MessageError, Probe, Result, Status
+from pysaslauthd.core.secret import Secret
+from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
+
+KIND = st.sampled_from([b"L", b"P", b"S", b"R"])
+U32 = st.integers(0, 2**32 - 1)
+U64 = st.integers(0, 2**64 - 1)
+FIELD = st.binary(max_size=300)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+
+
+class TestBetweenFrontAndWorker:
+    @given(U64, FIELD, FIELD, FIELD, FIELD, st.none() | FIELD)
+    def test_a_login_is_read_back(
+        self, number: int, login: bytes, password: bytes, service: bytes, realm: bytes, address: bytes | None
+    ) -> None:
+        sent = Login(number, Identity(login, service, realm, address), Secret(password))
+        assert messages.decode_for_worker(messages.encode_login(sent)) == sent
+
+    @given(
+        U64,
+        st.sampled_from(Verdict),
+        st.sampled_from(Cause),
+        TEXT,
+        U32,
+        st.lists(TEXT, max_size=3).map(tuple),
+    )
+    def test_a_result_is_read_back(
+        self, number: int, verdict: Verdict, cause: Cause, reason: str, delay: int, details: tuple[str, ...]
+    ) -> None:
+        sent = Result(number, Answer(verdict, cause, reason, delay, details))
+        assert messages.decode_for_front(messages.encode_result(sent)) == sent
+
+    def test_status_and_probe_are_read_back(self) -> None:
+        sent = Status(messages.VERSION, 7, 12345)
+        assert messages.decode_for_front(messages.encode_status(sent)) == sent
+        assert messages.decode_for_worker(messages.encode_probe()) == Probe()
+
+    def test_the_largest_login_fits_a_packet(self) -> None:
+        field = b"x" * 65535
+        packet = messages.encode_login(Login(1, Identity(field, field, field, field), Secret(field)))
+        assert len(packet) <= messages.LARGEST_PACKET
+
+    @given(st.binary(max_size=200) | st.tuples(KIND, st.binary(max_size=200)).map(b"".join))
+    def test_any_bytes_are_a_message_or_an_error(self, packet: bytes) -> None:
+        for decode in (messages.decode_for_worker, messages.decode_for_front):
+            with contextlib.suppress(MessageError):
+                decode(packet)
+
+    def test_a_worker_may_not_say_what_a_front_says(self) -> None:
+        login = messages.encode_login(Login(1, Identity(b"u", b"", b"", None), Secret(b"p")))
+        for packet in (login, messages.encode_probe()):
+            with pytest.raises(MessageError, match="unknown message"):
+                messages.decode_for_front(packet)
+
+    def test_an_unknown_verdict_is_an_error(self) -> None:
+        packet = bytearray(messages.encode_result(Result(1, Answer(Verdict.ACCEPT))))
+        packet[9] = 77
+        with pytest.raises(MessageError):
+            messages.decode_for_front(bytes(packet))
+
+
+class TestBetweenFrontAndMaster:
+    @given(st.sampled_from(ToMaster), st.integers(0, 65535), U32)
+    def test_a_verb_to_the_master_is_read_back(self, verb: ToMaster, pool: int, number: int) -> None:
+        sent = ForMaster(verb, pool, number)
+        packet = verbs.encode(sent)
+        assert len(packet) == verbs.SIZE
+        assert verbs.decode_for_master(packet) == sent
+
+    @given(st.sampled_from(ToFront), st.integers(0, 65535), U32)
+    def test_a_verb_to_the_front_is_read_back(self, verb: ToFront, pool: int, number: int) -> None:
+        sent = ForFront(verb, pool, number)
+        assert verbs.decode_for_front(verbs.encode(sent)) == sent
+
+    @given(st.binary(max_size=20))
+    def test_any_bytes_are_a_verb_or_an_error(self, packet: bytes) -> None:
+        for decode in (verbs.decode_for_master, verbs.decode_for_front):
+            try:
+                decode(packet)
+            except MessageError:
+                continue
+            assert len(packet) == verbs.SIZE
