@@ -88,6 +88,9 @@ class _Sink:
     def reopen(self) -> None:
         """Get a descriptor of this process's own, after a fork."""
 
+    def close(self) -> None:
+        """Close what this sink opened."""
+
     def descriptors(self) -> list[int]:
         """What a child has to keep open for this sink."""
         return []
@@ -114,6 +117,12 @@ class SyslogSink(_Sink):
         self._next_attempt = 0.0
         self._connect()
 
+    def close(self) -> None:
+        """Close the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _deliver(self, priority: int, line: str) -> bool:
         if self._socket is None and not self._connect():
             return False
@@ -125,8 +134,7 @@ class SyslogSink(_Sink):
         except OSError as error:
             if error.errno not in {errno.EAGAIN, errno.ENOBUFS, errno.EMSGSIZE}:
                 # The log daemon was restarted: its new socket is another one.
-                self._socket.close()
-                self._socket = None
+                self.close()
             return False
         return True
 
@@ -155,7 +163,7 @@ class StreamSink(_Sink):
 
     def __init__(self, descriptor: int = 2) -> None:
         super().__init__("standard error")
-        self._descriptor = descriptor
+        self._given = self._descriptor = descriptor
         self._socket: socket.socket | None = None
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISSOCK(mode):
@@ -167,6 +175,13 @@ class StreamSink(_Sink):
             except OSError:
                 # Nobody reads, or the terminal belongs to somebody else: the shared file must do.
                 self._descriptor = descriptor
+
+    def close(self) -> None:
+        """Close the second opening; the descriptor that was given is not ours."""
+        if self._socket is not None:
+            self._socket.close()
+        elif self._descriptor != self._given:
+            os.close(self._descriptor)
 
     def descriptors(self) -> list[int]:
         """The second opening of standard error, which the children go on using."""
@@ -243,6 +258,9 @@ def configure(*, verbose: bool, syslog: Path | None, stderr: bool) -> None:
 
 def detach() -> None:
     """From now on only syslog: standard error has become ``/dev/null``."""
+    for sink in _output.sinks:
+        if isinstance(sink, StreamSink):
+            sink.close()
     _output.sinks = [sink for sink in _output.sinks if not isinstance(sink, StreamSink)]
 
 

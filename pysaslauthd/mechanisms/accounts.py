@@ -208,7 +208,7 @@ def _read_shadow(path: Path, text: bytes) -> dict[bytes, ShadowEntry | str]:
 
 def _entry(fields: list[bytes]) -> ShadowEntry:
     if len(fields) != 8:
-        raise ValueError(f"expected 9 fields with ':' between them, found {len(fields) + 1}")
+        raise ValueError(f"expected 9 fields with ':' between them, found {len(fields) + 1 if fields else 1}")
     return ShadowEntry(fields[0], _days(fields[1]), _days(fields[3]), _days(fields[6]))
 
 
@@ -231,13 +231,23 @@ def is_hash(stored: bytes) -> bool:
 
 
 def _sample_of(entries: dict[bytes, ShadowEntry | str]) -> bytes | None:
-    """A hash of the method that most entries use; what of its cost differs is beyond this."""
+    """A hash of the method and cost that most entries have."""
     by_method: dict[bytes, list[bytes]] = {}
     for entry in entries.values():
         if isinstance(entry, ShadowEntry) and is_hash(entry.hash):
-            method = b"$".join(entry.hash.split(b"$")[:3]) if entry.hash.startswith(b"$") else b""
-            by_method.setdefault(method[:6], []).append(entry.hash)
+            by_method.setdefault(_method(entry.hash), []).append(entry.hash)
     return max(by_method.values(), key=len)[0] if by_method else None
+
+
+def _method(stored: bytes) -> bytes:
+    # $6$salt$hash, $6$rounds=N$salt$hash, $2b$cost$salt-and-hash, $y$cost$salt$hash; DES has no $.
+    _, *parts = stored.split(b"$")
+    if not parts:
+        return b""
+    has_cost = len(parts) > 1 and (
+        parts[0][:1] == b"2" or parts[0][-1:] == b"y" or parts[1].startswith(b"rounds=")
+    )
+    return b"$".join(parts[:2] if has_cost else parts[:1])
 
 
 def _first_hash(path: Path) -> bytes | None:

@@ -1,0 +1,177 @@
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pysaslauthd import logs
+from pysaslauthd.logs import StreamSink, SyslogSink
+
+WARNING, INFO = logs.PRIORITIES["warning"], logs.PRIORITIES["info"]
+
+
+@pytest.fixture
+def devlog() -> Iterator[tuple[Path, socket.socket]]:
+    with tempfile.TemporaryDirectory(prefix="psd-") as directory:
+        path = Path(directory) / "log"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+            server.bind(str(path))
+            server.settimeout(10)
+            yield path, server
+
+
+class TestEscaping:
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            (b"alice", "alice"),
+            (b"DOMAIN\\user name", "DOMAIN\\user name"),
+            ("Jürgen".encode(), "Jürgen"),
+            ("Jürgen".encode("latin-1"), "J\\xfcrgen"),
+            (b"a\nsaslauthd[1]: b", "a\\x0asaslauthd\\x5b1\\x5d: b"),
+            (b"a\r\t\x1b[2J\x7f", "a\\x0d\\x09\\x1b\\x5b2J\\x7f"),
+            (b"x] [remote=192.0.2.9] [y=", "x\\x5d \\x5bremote=192.0.2.9\\x5d \\x5by="),
+            ("a\u2028b\u202ec\u0085".encode(), "a\\xe2\\x80\\xa8b\\xe2\\x80\\xaec\\xc2\\x85"),
+            (7, "7"),
+        ],
+    )
+    def test_leaves_nothing_that_forges_a_line_or_a_field(self, value: object, shown: str) -> None:
+        assert logs.escaped(value) == shown
+
+    def test_makes_the_originals_line(self) -> None:
+        event = {
+            "event": "auth failure",
+            "user": b"alice",
+            "service": b"imap",
+            "realm": b"",
+            "mech": "shadow",
+            "reason": "Incorrect password",
+        }
+        line = logs.render(None, "info", event)
+        assert line == (
+            "auth failure: [user=alice] [service=imap] [realm=] [mech=shadow] [reason=Incorrect password]"
+        )
+
+    def test_keeps_the_brackets_of_our_own_text(self) -> None:
+        assert logs.render(None, "info", {"event": "a [b]\n"}) == "a [b]\\x0a"
+
+
+class TestSyslog:
+    def test_gets_ident_facility_and_the_originals_prefix(
+        self, devlog: tuple[Path, socket.socket], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, server = devlog
+        monkeypatch.setattr("time.strftime", lambda _: "Nov 22 07:22:50")
+        with closing(SyslogSink(path)) as sink:
+            sink.write(INFO, "auth failure: [user=alice]")
+        assert server.recv(4096).decode() == (
+            f"<38>Nov 22 07:22:50 saslauthd[{os.getpid()}]:                 : auth failure: [user=alice]"
+        )
+
+    def test_that_is_full_costs_lines_and_not_time_and_says_how_many(
+        self, devlog: tuple[Path, socket.socket]
+    ) -> None:
+        path, server = devlog
+        sink = SyslogSink(path)
+        sent = 20_000
+        for number in range(sent):
+            sink.write(INFO, f"line {number}")
+        server.setblocking(False)
+        taken = 0
+        try:
+            while server.recv(4096):
+                taken += 1
+        except BlockingIOError:
+            pass
+        assert 0 < taken < sent
+        sink.write(INFO, "it flows again")
+        notice, line = server.recv(4096).decode(), server.recv(4096).decode()
+        assert notice.endswith(f": {sent - taken} log lines were lost, {path} did not take them")
+        assert line.endswith(": it flows again")
+        sink.close()
+
+    def test_that_was_restarted_is_found_again(
+        self, devlog: tuple[Path, socket.socket], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, server = devlog
+        clock = 1000.0
+        monkeypatch.setattr("time.monotonic", lambda: clock)
+        sink = SyslogSink(path)
+        server.close()
+        path.unlink()
+        sink.write(INFO, "nobody hears this")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as restarted:
+            restarted.bind(str(path))
+            restarted.settimeout(10)
+            clock += 2
+            sink.write(INFO, "hello again")
+            assert b": 1 log lines were lost" in restarted.recv(4096)
+            assert restarted.recv(4096).endswith(b": hello again")
+        sink.close()
+
+    def test_that_is_not_there_is_no_error(self, tmp_path: Path) -> None:
+        SyslogSink(tmp_path / "none").write(INFO, "nobody hears this")
+
+
+class TestStandardError:
+    def test_gets_the_originals_form(self, capfd: pytest.CaptureFixture[str]) -> None:
+        StreamSink().write(INFO, "master pid is: 7")
+        assert capfd.readouterr().err == f"saslauthd[{os.getpid()}] :master pid is: 7\n"
+
+    def test_that_is_full_does_not_block_nor_change_the_file_we_were_given(self) -> None:
+        read, write = os.pipe()
+        sink = StreamSink(write)
+        for _ in range(5000):
+            sink.write(INFO, "x" * 100)
+        assert os.get_blocking(write)
+        while len(os.read(read, 65536)) == 65536:
+            pass
+        sink.write(INFO, "it flows again")
+        text = os.read(read, 65536).decode()
+        assert "log lines were lost" in text
+        assert text.endswith(":it flows again\n")
+        sink.close()
+        os.close(write)
+        os.close(read)
+
+    def test_that_is_a_full_socket_does_not_block(self) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            sink = StreamSink(theirs.fileno())
+            for _ in range(5000):
+                sink.write(INFO, "x" * 1000)
+            assert ours.recv(10)
+            sink.close()
+
+
+def test_debug_lines_come_only_when_verbose(tmp_path: Path) -> None:
+    script = (
+        "from pysaslauthd import logs; import sys;"
+        "logs.configure(verbose=sys.argv[1] == 'yes', syslog=None, stderr=True);"
+        "logs.log.debug('a detail'); logs.log.info('news')"
+    )
+    for verbose, expected in (("yes", True), ("no", False)):
+        result = subprocess.run(
+            [sys.executable, "-c", script, verbose], capture_output=True, text=True, check=True, cwd=tmp_path
+        )
+        assert ("a detail" in result.stderr) is expected
+        assert ":news" in result.stderr
+
+
+class TestDescribing:
+    def test_an_exception_names_its_place_and_not_its_value(self) -> None:
+        with pytest.raises(ValueError, match="hunter2") as caught:
+            int("hunter2")
+        text = logs.describe(caught.value)
+        assert "hunter2" not in text
+        assert text.startswith("ValueError at test_logs.py:")
+
+    def test_an_error_of_the_system_is_spelled_out(self) -> None:
+        with pytest.raises(OSError) as caught:
+            os.stat("/nonexistent")  # noqa: PTH116  (any system call will do)
+        assert logs.describe(caught.value).startswith("FileNotFoundError No such file or directory at ")

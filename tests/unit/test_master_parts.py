@@ -1,0 +1,207 @@
+"""The small parts of the master, each by itself."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pysaslauthd.master import privileges, readiness, runpath
+from pysaslauthd.master.backoff import FIRST_PAUSE, LONGEST_PAUSE, STEADY_LIFE, Backoff
+from pysaslauthd.master.pidfile import LockedByAnotherError, LockFile, lock_owner
+from pysaslauthd.master.readiness import Outcome, Readiness
+from pysaslauthd.master.runpath import LiveSocketError, MuxSocket, RunPathError
+
+HOLD_LOCK = "import sys; from pathlib import Path; from pysaslauthd.master.pidfile import LockFile; LockFile(Path(sys.argv[1])).write_pid(); print(flush=True); sys.stdin.read()"  # fmt: skip
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Short, as a socket's path has to be; the tests' own directory is restored."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="psd-") as name:
+        yield Path(name)
+        os.chdir(before)
+
+
+@pytest.fixture
+def holder(directory: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process, which holds the lock on ``directory/lock`` until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, str(directory / "lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        yield process
+
+
+class TestBackoff:
+    def test_forgives_one_death_and_then_pauses_longer_and_longer(self) -> None:
+        backoff = Backoff()
+        pauses = []
+        for now in range(100, 108):
+            backoff.died(now)
+            pauses.append(round(backoff.not_before - now, 3))
+        assert pauses[:3] == [0, FIRST_PAUSE, FIRST_PAUSE * 2]
+        assert pauses[-1] == LONGEST_PAUSE
+
+    def test_forgets_after_a_steady_life(self) -> None:
+        backoff = Backoff()
+        for now in range(5):
+            backoff.died(now)
+        backoff.died(5 + STEADY_LIFE)
+        assert backoff.not_before == 5 + STEADY_LIFE
+
+
+class TestLockFile:
+    def test_holds_our_pid_and_is_removed(self, directory: Path) -> None:
+        path = directory / "lock"
+        path.write_text("99999 something longer\n")
+        path.chmod(0o644)
+        with LockFile(path) as lock:
+            lock.write_pid()
+            assert path.read_text() == f"{os.getpid()}\n"
+            assert path.stat().st_mode & 0o777 == 0o644
+        assert not path.exists()
+
+    def test_is_made_for_its_owner_only(self, directory: Path) -> None:
+        with LockFile(directory / "lock"):
+            assert (directory / "lock").stat().st_mode & 0o777 == 0o600
+
+    def test_of_another_is_not_had_and_names_its_owner(
+        self, directory: Path, holder: "subprocess.Popen[str]"
+    ) -> None:
+        path = directory / "lock"
+        assert lock_owner(path) == holder.pid
+        with pytest.raises(LockedByAnotherError, match="Resource temporarily unavailable"):
+            LockFile(path)
+        assert path.read_text() == f"{holder.pid}\n"
+        holder.kill()
+        holder.wait()
+        assert lock_owner(path) is None
+        LockFile(path).remove()
+
+    def test_that_was_replaced_meanwhile_is_not_removed(self, directory: Path) -> None:
+        path = directory / "lock"
+        lock = LockFile(path)
+        path.unlink()
+        path.write_text("of another")
+        lock.remove()
+        assert path.read_text() == "of another"
+
+    def test_is_not_made_through_a_link(self, directory: Path) -> None:
+        (directory / "lock").symlink_to(directory / "target")
+        with pytest.raises(OSError, match="symbolic links"):
+            LockFile(directory / "lock")
+        assert not (directory / "target").exists()
+
+
+class TestReadiness:
+    @pytest.mark.parametrize("outcome", [Outcome(0, ""), Outcome(2, "Cannot start\nbecause of ü")])
+    def test_reaches_who_waits(self, outcome: Outcome) -> None:
+        read, write = os.pipe()
+        ready = Readiness(write)
+        if outcome.status:
+            ready.failed(*outcome)
+        else:
+            ready.ready()
+        ready.failed(1, "too late: the first report counts")
+        assert readiness.wait_for(read) == outcome
+
+    def test_of_a_daemon_that_died_is_none(self) -> None:
+        read, write = os.pipe()
+        os.close(write)
+        assert readiness.wait_for(read) is None
+
+    def test_without_a_parent_is_nobodys_business(self) -> None:
+        Readiness().ready()
+
+
+class TestRunPath:
+    def test_is_made_one_level_deep(self, directory: Path) -> None:
+        runpath.enter(directory / "a")
+        assert Path.cwd() == directory / "a"
+        with pytest.raises(RunPathError, match=r"can not mkdir: .*/b/c\nmkdir: No such file"):
+            runpath.enter(directory / "b" / "c")
+
+    def test_that_is_there_keeps_its_mode(self, directory: Path) -> None:
+        directory.chmod(0o710)
+        runpath.enter(directory)
+        assert directory.stat().st_mode & 0o777 == 0o710
+
+    def test_that_is_a_file_is_told(self, directory: Path) -> None:
+        (directory / "a").touch()
+        with pytest.raises(RunPathError, match=r"could not chdir to: .*/a\nchdir: Not a directory"):
+            runpath.enter(directory / "a")
+
+    def test_too_long_for_a_socket_is_told_before_anything_is_made(self, directory: Path) -> None:
+        with pytest.raises(RunPathError, match="run path too long"):
+            runpath.enter(directory / ("x" * 100))
+        assert list(directory.iterdir()) == []
+
+
+class TestMuxSocket:
+    def test_is_open_to_who_may_enter_the_directory(self, directory: Path) -> None:
+        umask = os.umask(0o077)
+        try:
+            mux = MuxSocket(directory)
+        finally:
+            assert os.umask(umask) == 0o077
+        with mux.socket:
+            assert mux.path.stat().st_mode & 0o777 == 0o777
+            assert runpath.is_live(mux.path)
+            mux.remove()
+            assert not mux.path.exists()
+
+    def test_of_a_killed_daemon_is_replaced(self, directory: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(directory / "mux"))
+        assert not runpath.is_live(directory / "mux")
+        mux = MuxSocket(directory)
+        assert runpath.is_live(mux.path)
+        mux.socket.close()
+
+    def test_of_a_live_daemon_is_not_stolen(self, directory: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as live:
+            live.bind(str(directory / "mux"))
+            live.listen(0)
+            # Also when its backlog is full, and nobody is let in.
+            waiting = [
+                socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) for _ in range(3)
+            ]
+            for client in waiting:
+                client.connect_ex(str(directory / "mux"))
+            with pytest.raises(LiveSocketError):
+                MuxSocket(directory)
+            for client in waiting:
+                client.close()
+
+    def test_of_somebody_else_is_not_removed(self, directory: Path) -> None:
+        mux = MuxSocket(directory)
+        mux.path.unlink()
+        mux.path.touch()
+        mux.remove()
+        assert mux.path.exists()
+        mux.socket.close()
+
+    def test_whose_place_is_taken_by_a_directory_is_told(self, directory: Path) -> None:
+        (directory / "mux").mkdir()
+        with pytest.raises(RunPathError, match=r"could not bind to socket: .*/mux\nbind: Is a directory"):
+            MuxSocket(directory)
+
+
+class TestReadingGroups:
+    def test_are_those_of_the_mode_and_never_roots(self, directory: Path) -> None:
+        file = directory / "file"
+        file.touch(mode=0o640)
+        own = {os.getegid()} - {0}
+        assert set(privileges.reading_groups((file,))) == own
+        file.chmod(0o600)
+        assert privileges.reading_groups((file, directory / "missing")) == []

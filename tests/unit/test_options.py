@@ -1,0 +1,196 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from pysaslauthd import __version__
+from pysaslauthd.config.mechanisms import MECHANISMS
+from pysaslauthd.config.options import OptionError, Options, read_options
+from pysaslauthd.config.settings import SettingError, Settings, explanations, read_settings
+
+SHADOW = MECHANISMS["shadow"]
+
+
+def options(*arguments: str) -> Options:
+    return read_options(["-a", "shadow", *arguments])
+
+
+class TestDefaults:
+    def test_are_the_originals(self) -> None:
+        assert options() == Options(mechanism=SHADOW)
+        assert options().processes == 5
+        assert options().cache_seconds == 28_800
+        assert not options().foreground
+
+
+class TestFlags:
+    @pytest.mark.parametrize(
+        ("arguments", "changes"),
+        [
+            ("-m /x", {"run_path": Path("/x")}),
+            ("--run-path /x", {"run_path": Path("/x")}),
+            ("--run-path=/x", {"run_path": Path("/x")}),
+            ("-m /a -m /b", {"run_path": Path("/b")}),
+            ("-n 0", {"processes": 0}),
+            ("-n7", {"processes": 7}),
+            ("-r", {"append_realm": True}),
+            ("-V", {"verbose": True}),
+            ("-d", {"verbose": True, "foreground": True}),
+            ("-f", {"foreground": True}),
+            ("-dV", {"verbose": True, "foreground": True}),
+            ("-rm /x", {"append_realm": True, "run_path": Path("/x")}),
+            ("-Vrm/x", {"append_realm": True, "verbose": True, "run_path": Path("/x")}),
+            ("-l", {}),
+            ("-s 100", {"cache_kib": 100}),
+            ("-t 60", {"cache_seconds": 60}),
+            ("-t -1", {"cache_seconds": None}),
+            ("-u mail", {"user": "mail"}),
+            ("ignored words", {}),
+        ],
+    )
+    def test_mean_what_they_meant(self, arguments: str, changes: dict[str, object]) -> None:
+        assert options(*arguments.split()) == dataclasses.replace(Options(SHADOW), **changes)  # type: ignore[arg-type]
+
+    def test_know_a_mechanism_in_any_case(self) -> None:
+        assert read_options(["-a", "SHADOW"]).mechanism is SHADOW
+
+    @pytest.mark.parametrize(
+        ("arguments", "warning"),
+        [
+            ("-T", "-T has no effect"),
+            ("-H x", "-H is an old name of -O"),
+            ("-O x", "-O has no effect: mechanism shadow takes no option"),
+            ("-c", "no credential cache"),
+        ],
+    )
+    def test_that_do_nothing_warn(self, arguments: str, warning: str) -> None:
+        assert any(warning in line for line in options(*arguments.split()).warnings)
+
+    def test_h_is_an_option_of_the_mechanism(self) -> None:
+        assert options("-H", "x").mechanism_option == "x"
+        assert options("-H", "x", "-O", "y").mechanism_option == "y"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            ("-m x", "-m requires an absolute pathname"),
+            ("-n -1", "invalid number of worker processes defined"),
+            ("-n abc", "invalid number of worker processes defined"),
+            ("-s 0", "cache size must be positive and non zero"),
+            ("-s -1", "cache size must be positive and non zero"),
+            ("-s x", "cache size must be positive and non zero"),
+            ("-t 0", "cache timeout must be positive"),
+            ("-t x", "cache timeout must be positive"),
+            ("-o nothing", "-o nothing: expected NAME=VALUE"),
+        ],
+    )
+    def test_are_told_in_the_originals_words(self, arguments: str, text: str) -> None:
+        with pytest.raises(OptionError, match=f"^{text}$"):
+            options(*arguments.split())
+
+    def test_of_a_mechanism_say_which_there_are(self) -> None:
+        with pytest.raises(OptionError) as caught:
+            read_options(["-a", "shadwo"])
+        assert str(caught.value) == (
+            "unknown authentication mechanism: shadwo; did you mean shadow?\nthis version has: shadow"
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "complaint"),
+        [
+            ([], "no authentication mechanism specified"),
+            (["-a", "shadow", "-x"], "invalid option -- 'x'"),
+            (["-a", "shadow", "-m"], "expected one argument"),
+            (["-a", "shadow", "-a", "pam"], "only one mechanism can be used"),
+            (["-a", "shadow", "--nosuch"], "invalid option -- 'nosuch'"),
+        ],
+    )
+    def test_of_usage_exit_64_with_the_usage_text(
+        self, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as caught:
+            read_options(arguments)
+        assert caught.value.code == 64
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert complaint in err.splitlines()[0]
+        assert "usage: pysaslauthd [options]" in err
+
+
+class TestTexts:
+    def test_of_the_version_have_the_originals_shape(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for arguments in (["-v"], ["--version"], ["-a", "x", "-v", "-x"]):
+            with pytest.raises(SystemExit) as caught:
+                read_options(arguments)
+            assert caught.value.code == 0
+            assert capsys.readouterr().err == (
+                f"pysaslauthd {__version__}\nauthentication mechanisms: shadow\n\n"
+            )
+
+    def test_of_the_usage_name_every_option_and_setting(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as caught:
+            read_options(["-h"])
+        assert caught.value.code == 0
+        text = capsys.readouterr().err
+        for letter in "acdfrOlmnstuovVh":
+            assert f"  -{letter}, --" in text
+        for name in explanations():
+            assert f"  {name} " in text
+
+
+class TestSettings:
+    def test_are_read_with_their_units(self) -> None:
+        settings = read_settings(
+            [
+                "shadow_file=/x",
+                "unavailable=NO",
+                "reply_reason=Yes",
+                "read_timeout=500ms",
+                "login_timeout=2m",
+                "queue_timeout=3",
+                "syslog_socket=",
+                "worker_share=10",
+                "password_limit=65535",
+                "worker_share=11",
+            ]
+        )
+        assert settings == Settings(
+            shadow_file=Path("/x"),
+            unavailable="no",
+            reply_reason=True,
+            read_timeout=0.5,
+            login_timeout=120.0,
+            queue_timeout=3.0,
+            syslog_socket=None,
+            worker_share=11,
+            password_limit=65535,
+        )
+
+    def test_that_are_wrong_are_told_all_at_once(self) -> None:
+        with pytest.raises(SettingError) as caught:
+            read_settings(
+                [
+                    "shadow_fle=/x",
+                    "shadow_file=x",
+                    "unavailable=maybe",
+                    "reply_reason=2",
+                    "read_timeout=0",
+                    "password_limit=65536",
+                    "queue_length=0",
+                    "login_timeout=10 parsecs",
+                    "queue_length=1e3",
+                ]
+            )
+        assert str(caught.value).splitlines() == [
+            "-o shadow_fle: no such setting; did you mean shadow_file?",
+            "-o shadow_file=x: expected an absolute path",
+            "-o unavailable=maybe: expected close or no",
+            "-o reply_reason=2: expected yes or no",
+            "-o read_timeout=0: expected a time above zero, such as 10s, 500ms or 2m",
+            "-o password_limit=65536: expected a whole number from 1 to 65535",
+            "-o queue_length=0: expected a whole number from 1 to 1000000",
+            "-o login_timeout=10 parsecs: expected a time above zero, such as 10s, 500ms or 2m",
+            "-o queue_length=1e3: expected a whole number from 1 to 1000000",
+        ]
