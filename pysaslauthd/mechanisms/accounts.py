@@ -68,6 +68,7 @@ class _Spwd(ctypes.Structure):
 # What the manual page of getpwnam lists as "not found" where POSIX and the NSS modules disagree.
 _NOT_FOUND = frozenset({0, errno.ENOENT, errno.ESRCH})
 _SHADOW = Path("/etc/shadow")
+_SHADOW_FAILURE = "Username shadow lookup failure"
 _LARGEST_BUFFER = 1 << 20  # bytes; an entry that needs more is a broken database
 
 
@@ -84,11 +85,21 @@ class SystemAccounts:
     def look_up(self, login: bytes) -> ShadowEntry:
         """See :class:`Accounts`."""
         self._call("getpwnam_r", login, _Passwd(), "Username lookup failure", "Invalid username")
+        try:
+            entry = self._shadow_entry(login)
+        except NoAccount:
+            self._make_sure_of_shadow()
+            raise
+        if is_hash(entry.hash):
+            self._sample = entry.hash
+        else:
+            self._make_sure_of_shadow()
+        return entry
+
+    def _shadow_entry(self, login: bytes) -> ShadowEntry:
         spwd = _Spwd()
         # The strings of an entry live in the buffer that comes with it.
-        buffer = self._call(
-            "getspnam_r", login, spwd, "Username shadow lookup failure", "Invalid shadow username"
-        )
+        buffer = self._call("getspnam_r", login, spwd, _SHADOW_FAILURE, "Invalid shadow username")
         entry = ShadowEntry(
             hash=spwd.sp_pwdp or b"",
             last_change=_set(spwd.sp_lstchg),
@@ -96,9 +107,15 @@ class SystemAccounts:
             expires=_set(spwd.sp_expire),
         )
         ctypes.memset(buffer, 0, len(buffer))
-        if is_hash(entry.hash):
-            self._sample = entry.hash
         return entry
+
+    def _make_sure_of_shadow(self) -> None:
+        """Where the file is shut to us, a further source of nsswitch.conf may have spoken in its place.
+
+        Debian lists systemd, which says of most users that there are none, and of root "locked".
+        """
+        if _is_shut(_SHADOW):
+            raise AccountsUnavailableError(f"{_SHADOW_FAILURE}: {_SHADOW}: {os.strerror(errno.EACCES)}")
 
     def sample(self) -> bytes | None:
         """See :class:`Accounts`."""
@@ -121,9 +138,6 @@ class SystemAccounts:
             return buffer
         if error not in _NOT_FOUND:
             raise AccountsUnavailableError(f"{failure}: {os.strerror(error)}")
-        if function == "getspnam_r" and _is_shut(_SHADOW):
-            # A further source in nsswitch.conf (Debian lists systemd) turns the refusal into "not found".
-            raise AccountsUnavailableError(f"{failure}: {_SHADOW}: {os.strerror(errno.EACCES)}")
         raise NoAccount(unknown)
 
 
