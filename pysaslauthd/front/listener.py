@@ -71,7 +71,8 @@ class Listener:
 
     def _accept(self) -> bool:
         """Take one client; False if there is none, or none can be taken now."""
-        if len(self._clients) >= self._limit and not self._evict():
+        is_full = len(self._clients) >= self._limit
+        if is_full and not self._silent:
             self._pause()  # every one waits for an answer; the next to get it makes room
             return False
         try:
@@ -85,6 +86,8 @@ class Listener:
                 self._loop.call_later(EXHAUSTED_PAUSE, self._resume)
                 return False
             return True  # that client has gone
+        if is_full:
+            self._evict()
         client = Client(
             self._loop, connection, self._gate, self._options, self._statistics, self._asked, self._closed
         )
@@ -94,12 +97,9 @@ class Listener:
         client.begin()
         return True
 
-    def _evict(self) -> bool:
-        for client in self._silent:
-            self._statistics.evicted += 1
-            client.close()
-            return True
-        return False
+    def _evict(self) -> None:
+        self._statistics.evicted += 1
+        next(iter(self._silent)).close()
 
     def _asked(self, client: Client) -> None:
         del self._silent[client]
