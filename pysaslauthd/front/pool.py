@@ -137,7 +137,9 @@ class Pool:
     def probe(self) -> None:
         """Ask each worker for its status, which goes to the log; a busy one answers when it is done."""
         for worker in self._workers.values():
-            if worker.state is _State.READY and not worker.probed:
+            if worker.state is _State.STARTING:
+                worker.probed = True  # it is about to introduce itself
+            elif worker.state is _State.READY and not worker.probed:
                 worker.probed = self._send(worker, messages.encode_probe())
 
     def _hand_over(self, ticket: _Ticket) -> None:
@@ -198,25 +200,31 @@ class Pool:
             self._make_free(worker)
             ticket.end(message.answer)
         elif worker.state is _State.STARTING:
-            if message.version != messages.VERSION:
-                raise MessageError(f"message version {message.version}, expected {messages.VERSION}")
-            worker.state = _State.READY
-            self._make_free(worker)
-            if self._on_ready is not None:
-                on_ready, self._on_ready = self._on_ready, None
-                on_ready()
-        elif worker.probed:
-            worker.probed = False
-            log.info(
-                "statistics",
-                process=self._options.name,
-                worker=worker.number,
-                served=worker.served,
-                descriptors=message.descriptors,
-                memory_kib=message.memory_kib,
-            )
-        else:
+            self._welcome(worker, message)
+        elif not worker.probed:
             raise MessageError("a status nobody asked for")
+        if isinstance(message, Status) and worker.probed:
+            worker.probed = False
+            self._log_status(worker, message)
+
+    def _welcome(self, worker: _Worker, message: Status) -> None:
+        if message.version != messages.VERSION:
+            raise MessageError(f"message version {message.version}, expected {messages.VERSION}")
+        worker.state = _State.READY
+        self._make_free(worker)
+        if self._on_ready is not None:
+            on_ready, self._on_ready = self._on_ready, None
+            on_ready()
+
+    def _log_status(self, worker: _Worker, message: Status) -> None:
+        log.info(
+            "statistics",
+            process=self._options.name,
+            worker=worker.number,
+            served=worker.served,
+            descriptors=message.descriptors,
+            memory_kib=message.memory_kib,
+        )
 
     def _make_free(self, worker: _Worker) -> None:
         if worker.state is _State.RETIRING:

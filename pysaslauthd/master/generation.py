@@ -59,6 +59,8 @@ class Generation:
 
     def __init__(self, front: FrontPlan, pools: tuple[PoolPlan, ...], now: float) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # The socket and not each call: Python's send_fds takes flags and forgets them.
+        self.channel.setblocking(False)
         self.is_ready = False
         self.draining = False
         self.front_ended = False
@@ -101,7 +103,7 @@ class Generation:
         try:
             for _ in range(_VERBS_PER_WAKEUP):
                 # No room for descriptors: the kernel drops them and says so in the flags.
-                packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1, 0, socket.MSG_DONTWAIT)
+                packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1)
                 if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
                     raise MessageError("descriptors or an oversized packet from the front")
                 if not packet:
@@ -218,7 +220,7 @@ class Generation:
         if self.front_ended:
             return
         try:
-            socket.send_fds(self.channel, [verbs.encode(message)], descriptors, socket.MSG_DONTWAIT)
+            socket.send_fds(self.channel, [verbs.encode(message)], descriptors)
         except BlockingIOError:
             log.error(f"front {self.front_pid} does not listen and is killed")
             self._kill_front()

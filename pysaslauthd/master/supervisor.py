@@ -156,7 +156,7 @@ class Supervisor:
             if self._stop_at is None:
                 log.error(f"front {pid} {describe_status(status)}; its logins are lost, a new one starts")
                 self._backoff.died(now)
-                if not self._is_ready:
+                if not (self._is_ready or generation.is_ready):
                     self._fail(f"the front {describe_status(status)}")
         else:
             for each in (*self._ending, *([generation] if generation else [])):

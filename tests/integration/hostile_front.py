@@ -1,0 +1,126 @@
+"""Not a test: the program that ``test_hostile_front`` starts. The master is the real one."""
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+from pathlib import Path
+
+from pysaslauthd import logs
+from pysaslauthd.core import verbs
+from pysaslauthd.core.verbs import ForMaster, ToFront, ToMaster
+from pysaslauthd.master.generation import FrontPlan, PoolPlan
+from pysaslauthd.master.privileges import Rights
+from pysaslauthd.master.readiness import Readiness
+from pysaslauthd.master.runpath import MuxSocket
+from pysaslauthd.master.supervisor import Plan, Supervisor
+
+LIMIT = 6
+FOREVER = 600.0
+
+PACKETS = {
+    "unknown verb": b"\xff" + bytes(7),
+    "short packet": b"\1",
+    "long packet": verbs.encode(ForMaster(ToMaster.WANT)) * 2,
+    "empty packet": b"",
+    "wrong version": verbs.encode(ForMaster(ToMaster.READY, number=77)),
+    "foreign pool": verbs.encode(ForMaster(ToMaster.WANT, pool=7)),
+    "foreign worker": verbs.encode(ForMaster(ToMaster.KILL, number=4242)),
+    "worker zero": verbs.encode(ForMaster(ToMaster.KILL, number=0)),
+}
+WANT = verbs.encode(ForMaster(ToMaster.WANT))
+
+
+class Front:
+    def __init__(self, attack: str, directory: Path, channel: socket.socket) -> None:
+        self.attack = attack
+        self.diary = directory / "diary"
+        self.channel = channel
+        self.given = 0
+        self.kept: list[int] = []
+
+    def run(self) -> None:
+        self.channel.send(verbs.encode(ForMaster(ToMaster.READY, number=1)))
+        if self.attack == "10,000 wants":
+            for _ in range(10_000):
+                self.channel.send(WANT)
+            self.listen(1.0)
+            self.note()
+            self.listen(FOREVER)
+        elif self.attack == "kill and want":
+            self.kill_and_want(2.0)
+            self.note()
+            self.listen(FOREVER)
+        elif self.attack == "deaf":
+            self.note()
+            self.be_deaf()
+        else:
+            self.note()
+            self.attack_once()
+            time.sleep(FOREVER)
+
+    def attack_once(self) -> None:
+        if self.attack == "descriptors":
+            socket.send_fds(self.channel, [WANT], [0, 1])
+        elif self.attack.startswith("kill pid "):
+            self.channel.send(verbs.encode(ForMaster(ToMaster.KILL, number=int(self.attack.split()[-1]))))
+        else:
+            self.channel.send(PACKETS[self.attack])
+
+    def listen(self, seconds: float) -> list[int]:
+        """Take what the master says; the numbers of the workers that it gave."""
+        numbers = []
+        deadline = time.monotonic() + seconds
+        while select.select([self.channel], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            packet, descriptors, _, _ = socket.recv_fds(self.channel, verbs.SIZE, 1)
+            if not packet:
+                break
+            message = verbs.decode_for_front(packet)
+            if message.verb is ToFront.DRAIN:
+                os._exit(0)
+            if message.verb is ToFront.WORKER:
+                self.given += 1
+                self.kept += descriptors
+                numbers.append(message.number)
+        return numbers
+
+    def kill_and_want(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.channel.send(WANT)
+            for number in self.listen(0.0):
+                self.channel.send(verbs.encode(ForMaster(ToMaster.KILL, number=number)))
+            while self.kept:
+                os.close(self.kept.pop())
+
+    def be_deaf(self) -> None:
+        """Have workers started, which leave at once, and never read of either."""
+        while True:
+            self.channel.send(WANT)
+
+    def note(self) -> None:
+        with self.diary.open("a") as diary:
+            diary.write(json.dumps({"given": self.given, "limit": LIMIT, "pid": os.getpid()}) + "\n")
+
+
+def main() -> int:
+    attack, directory = sys.argv[1], Path(sys.argv[2])
+    logs.configure(verbose=False, syslog=None, stderr=True)
+    mux = MuxSocket(directory)
+
+    def worker(channel: socket.socket) -> None:
+        if attack != "deaf":
+            channel.recv(1)
+
+    plan = Plan(
+        FrontPlan(Rights(None), (mux.socket,), lambda channel: Front(attack, directory, channel).run()),
+        (PoolPlan("idle", Rights(None), LIMIT, worker),),
+        mux,
+    )
+    return Supervisor(plan, Readiness()).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""The real master, with a front that a burglar has taken over."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import processes
+from support.waiting import wait_until
+
+MASTER = Path(__file__).with_name("hostile_front.py")
+
+
+class Master:
+    """The real supervisor in a process of its own, its front playing ``attack``."""
+
+    def __init__(self, attack: str, directory: Path) -> None:
+        self.log = directory / "log"
+        self.diary = directory / "diary"
+        self.diary.touch()
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(MASTER), attack, str(directory)], stderr=log, start_new_session=True
+            )
+
+    def notes(self) -> list[dict[str, int]]:
+        """What the fronts wrote down, one line for each generation."""
+        return [json.loads(line) for line in self.diary.read_text().splitlines()]
+
+    def stop(self) -> None:
+        children = processes.descendants(self.process.pid)
+        self.process.terminate()
+        try:
+            assert self.process.wait(20) in {0, 1}
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        assert not [child for child in children if child.is_alive]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="psd-") as name:
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def master(attack: str, directory: Path) -> Iterator[Master]:
+    running = Master(attack, directory)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.mark.parametrize(
+    ("attack", "complaint"),
+    [
+        ("unknown verb", "no verb: ff00000000000000"),
+        ("short packet", "no verb: 01"),
+        ("long packet", "descriptors or an oversized packet"),
+        ("wrong version", "message version 77, expected 1"),
+        ("foreign pool", "no pool 7"),
+        ("foreign worker", "no worker 4242"),
+        ("worker zero", "no worker 0"),
+        ("descriptors", "descriptors or an oversized packet"),
+    ],
+)
+def test_what_is_no_verb_ends_the_front_and_harms_nobody(
+    attack: str, complaint: str, directory: Path
+) -> None:
+    with master(attack, directory) as running:
+        wait_until(lambda: len(running.notes()) >= 3, "the front was replaced, and replaced again")
+        assert running.log.read_text().count(f"broke the protocol and is killed: {complaint}") >= 2
+        assert running.process.poll() is None
+
+
+def test_an_empty_packet_is_an_end(directory: Path) -> None:
+    with master("empty packet", directory) as running:
+        wait_until(lambda: len(running.notes()) >= 3, "the front was replaced, and replaced again")
+
+
+def test_ten_thousand_wants_make_no_more_workers_than_the_limit(directory: Path) -> None:
+    with master("10,000 wants", directory) as running:
+        (note,) = wait_until(running.notes, "the front counted its workers", limit=60)
+        assert note["given"] == note["limit"]
+        assert len(processes.descendants(running.process.pid)) == 1 + note["limit"]
+
+
+def test_killing_and_wanting_without_end_is_slowed_down(directory: Path) -> None:
+    with master("kill and want", directory) as running:
+        (note,) = wait_until(running.notes, "the front had its two seconds", limit=60)
+        # 250 a second, and the window may begin anew twice.
+        assert note["given"] <= 250 * 3 + 8
+        assert len(processes.descendants(running.process.pid)) <= 1 + note["limit"]
+
+
+def test_it_can_kill_no_worker_but_its_own(directory: Path) -> None:
+    """A pid is no number of a worker."""
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        try:
+            with master(f"kill pid {bystander.pid}", directory) as running:
+                wait_until(lambda: len(running.notes()) >= 2, "the front was replaced")
+                assert bystander.poll() is None
+        finally:
+            bystander.kill()
+
+
+def test_a_front_that_does_not_listen_is_killed(directory: Path) -> None:
+    with master("deaf", directory) as running:
+        wait_until(lambda: len(running.notes()) >= 2, "the front was replaced", limit=60)
+        assert "does not listen and is killed" in running.log.read_text()
+
+
+def test_the_workers_of_a_front_end_with_it(directory: Path) -> None:
+    with master("10,000 wants", directory) as running:
+        (note,) = wait_until(running.notes, "the front counted its workers", limit=60)
+        children = processes.descendants(running.process.pid)
+        (front,) = [child for child in children if child.name == "pysasl-front"]
+        workers = [child for child in children if child != front]
+        assert len(workers) == note["limit"]
+        os.kill(front.pid, signal.SIGKILL)
+        wait_until(lambda: not [worker for worker in workers if worker.is_alive], "all are gone")
+
+
+def test_the_socket_stays_with_the_master(directory: Path) -> None:
+    with master("unknown verb", directory) as running:
+        wait_until(lambda: len(running.notes()) >= 2, "the front was replaced")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(directory / "mux"))
