@@ -57,7 +57,7 @@ class Client:
     leave this one alone.
     """
 
-    __slots__ = ("_gate", "_loop", "_on_close", "_on_request", "_options", "_reader", "_socket", "_statistics",
+    __slots__ = ("_expects_address", "_gate", "_loop", "_on_close", "_on_request", "_options", "_reader", "_socket", "_statistics",
                  "_timer", "_watched")  # fmt: skip
 
     def __init__(
@@ -80,6 +80,7 @@ class Client:
         self._reader = RequestReader(options.limits)
         self._timer: asyncio.TimerHandle | None = None
         self._watched = False
+        self._expects_address = False
 
     def begin(self) -> None:
         """Read what is there already, which is nearly always all, and wait for the rest if not."""
@@ -101,11 +102,7 @@ class Client:
         try:
             request, is_end = self._take()
         except ProtocolError as error:
-            self._gate.refuse(error)
-            self._on_request(self)
-            self._answer_with(
-                encode_reply(accepted=False, reason=error.reason if self._options.reply_reason else "")
-            )
+            self._refuse(error)
             return
         except OSError:
             self.close()
@@ -114,13 +111,8 @@ class Client:
             self._submit(request)
         elif is_end:
             self.close()
-        elif not self._watched:
-            self._watched = True
-            self._loop.add_reader(self._socket.fileno(), self._read)
-            self._set_timer(self._options.read_timeout, self._patience_ended)
-            self._expect_rest()
         else:
-            self._expect_rest()
+            self._wait_for_more()
 
     def _take(self) -> tuple[Request | None, bool]:
         """What the socket holds: the request, if it is all there, and whether the peer closed."""
@@ -137,21 +129,34 @@ class Client:
             if len(data) < CHUNK:
                 return self._reader.settle(), False
 
-    def _expect_rest(self) -> None:
-        if self._reader.has_request:
+    def _wait_for_more(self) -> None:
+        if not self._watched:
+            self._watched = True
+            self._loop.add_reader(self._socket.fileno(), self._read)
+            self._set_timer(self._options.read_timeout, self._patience_ended)
+        if self._reader.has_request and not self._expects_address:
+            # Once: each further byte does not make the wait longer.
+            self._expects_address = True
             self._set_timer(FIFTH_FIELD_WAIT, self._patience_ended)
 
     def _patience_ended(self) -> None:
         try:
             request = self._reader.finish()
         except ProtocolError as error:
-            self._gate.refuse(error)
-            request = None
+            self._refuse(error)
+            return
         if request is not None:
             self._submit(request)
         else:
             self._statistics.timed_out += 1
             self.close()
+
+    def _refuse(self, error: ProtocolError) -> None:
+        self._gate.refuse(error)
+        self._on_request(self)
+        self._answer_with(
+            encode_reply(accepted=False, reason=error.reason if self._options.reply_reason else "")
+        )
 
     def _submit(self, request: Request) -> None:
         self._unwatch()

@@ -15,7 +15,15 @@ EXIT_CRASHED = 70
 """EX_SOFTWARE: the child's code ended with an exception."""
 
 _STANDARD_DESCRIPTORS = (0, 1, 2)
-_HANDLED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1)
+_HANDLED = (
+    signal.SIGALRM,
+    signal.SIGCHLD,
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGPIPE,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+)
 # INT comes from a terminal to the whole process group, HUP to all who hold it: only the master decides.
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE)
 

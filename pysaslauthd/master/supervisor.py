@@ -75,6 +75,7 @@ class Supervisor:
             theirs.setblocking(False)
             for number in _SIGNALS:
                 signal.signal(number, lambda *_: None)
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)  # as the original; PIPE is ignored by Python
             signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
             try:
                 yield ours

@@ -34,7 +34,7 @@ class Daemon:
         settings: Mapping[str, str] | None = None,
         users: Mapping[str, bytes] | None = None,
         command: Sequence[str] = COMMAND,
-        environment: Mapping[str, str] | None = None,
+        foreground: str = "-d",
     ) -> None:
         # Not pytest's tmp_path: a socket's path has 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="psd-"))
@@ -46,7 +46,7 @@ class Daemon:
         given = {"shadow_file": str(self.shadow_file), "syslog_socket": "", **(settings or {})}
         options = [word for name, value in given.items() for word in ("-o", f"{name}={value}")]
         self.arguments = [*command, "-a", "shadow", "-m", str(self.run_path), *options, *arguments]
-        self._environment = {**os.environ, **(environment or {})}
+        self._foreground = foreground
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -69,14 +69,13 @@ class Daemon:
     def log(self) -> str:
         return self.stderr.read_text(errors="replace")
 
-    def start(self, *more: str) -> None:
+    def start(self) -> None:
         with self.stderr.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [*self.arguments, "-d", *more],
+                [*self.arguments, self._foreground],
                 stdin=subprocess.DEVNULL,
                 stderr=stderr,
                 stdout=stderr,
-                env=self._environment,
                 start_new_session=True,
             )
         try:

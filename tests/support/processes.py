@@ -12,8 +12,13 @@ class Process(NamedTuple):
 
     @property
     def is_alive(self) -> bool:
-        now = read_process(self.pid)
-        return now is not None and now.state not in "ZX"
+        return is_alive(self.pid)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs; one that only waits to be reaped does not."""
+    process = read_process(pid)
+    return process is not None and process.state not in "ZX"
 
 
 def read_process(pid: int) -> Process | None:

@@ -1,0 +1,275 @@
+"""Start, second start, stop: files, texts and exit codes."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import mux, processes, shadow
+from support.daemon import COMMAND, LOGIN, PASSWORD, WRONG, Daemon
+from support.waiting import wait_until
+
+
+class Place:
+    """A run directory, and daemons in the background on it; none survives the test."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.run = directory / "run"
+        self.mux = self.run / "mux"
+        self.pid_file = self.run / "saslauthd.pid"
+        self.shadow_file = shadow.write(directory / "shadow", {LOGIN.decode(): PASSWORD})
+
+    def arguments(self, *more: str) -> list[str]:
+        settings = ["-o", f"shadow_file={self.shadow_file}", "-o", "syslog_socket="]
+        return [*COMMAND, "-a", "shadow", "-m", str(self.run), *settings, *more]
+
+    def start(self, *more: str) -> "subprocess.CompletedProcess[str]":
+        """Run the command to its end: for a daemon, that is when its parent leaves."""
+        return subprocess.run(self.arguments(*more), capture_output=True, text=True, timeout=60, check=False)
+
+    @property
+    def pid(self) -> int:
+        return int(self.pid_file.read_text())
+
+    def ask(self, password: bytes = PASSWORD) -> str:
+        return mux.ask(self.mux, LOGIN, password)
+
+    def stop(self) -> None:
+        pid = self.pid
+        children = processes.descendants(pid)
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not processes.is_alive(pid), "the master is gone")
+        assert not [child for child in children if child.is_alive]
+
+    def kill(self) -> None:
+        pid = self.pid
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not processes.is_alive(pid), "the master is gone")
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    with tempfile.TemporaryDirectory(prefix="psd-") as name:
+        there = Place(Path(name))
+        yield there
+        if there.pid_file.exists() and (process := processes.read_process(there.pid)) is not None:
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def text(result: "subprocess.CompletedProcess[str]") -> list[str]:
+    """The lines on standard error, less the ``saslauthd[PID] :`` before each."""
+    return [line.partition(" :")[2] for line in result.stderr.splitlines()]
+
+
+class TestInTheBackground:
+    def test_the_start_returns_when_logins_are_answered(self, place: Place) -> None:
+        result = place.start()
+        assert (result.returncode, result.stdout) == (0, "")
+        assert place.ask() == "OK"
+        assert place.ask(WRONG) == "NO"
+        place.stop()
+
+    def test_the_files_are_the_originals(self, place: Place) -> None:
+        umask = os.umask(0o022)
+        try:
+            assert place.start().returncode == 0
+        finally:
+            os.umask(umask)
+        assert place.run.stat().st_mode & 0o7777 == 0o755
+        assert {entry.name for entry in place.run.iterdir()} == {"mux", "saslauthd.pid"}
+        assert place.mux.is_socket()
+        assert place.mux.stat().st_mode & 0o7777 == 0o777
+        assert place.pid_file.stat().st_mode & 0o7777 == 0o600
+        assert place.pid_file.read_text() == f"{place.pid}\n"
+        master = processes.read_process(place.pid)
+        assert master is not None
+        assert master.parent != os.getpid()
+        assert os.getsid(place.pid) == place.pid
+        place.stop()
+        assert list(place.run.iterdir()) == []
+
+    def test_it_holds_nothing_of_who_started_it(self, place: Place) -> None:
+        read, write = os.pipe()
+        os.set_inheritable(write, True)
+        with subprocess.Popen(place.arguments(), pass_fds=[write], stderr=subprocess.PIPE) as process:
+            os.close(write)
+            assert process.stderr is not None
+            assert process.stderr.read() is not None  # to its end, which a daemon that kept it would withhold
+        assert process.returncode == 0
+        for child in processes.descendants(place.pid):
+            assert processes.status(child.pid)["Threads"] == "1"
+        place.stop()
+        assert os.read(read, 1) == b""
+        os.close(read)
+
+    def test_a_second_start_fails_and_leaves_the_first_alone(self, place: Place) -> None:
+        assert place.start().returncode == 0
+        before = place.pid
+        for arguments in ((), ("-f",), ("-d",)):
+            result = place.start(*arguments)
+            assert result.returncode == 2
+            assert text(result)[-2:] == [
+                "Cannot start saslauthd",
+                "Another instance of saslauthd is currently running",
+            ]
+        assert place.pid == before
+        assert place.ask() == "OK"
+        place.stop()
+
+    def test_what_a_killed_one_left_is_no_obstacle(self, place: Place) -> None:
+        assert place.start().returncode == 0
+        (place.run / "saslauthd.pid.lock").touch()
+        children = processes.descendants(place.pid)
+        place.kill()
+        assert place.mux.exists()
+        assert place.pid_file.exists()
+        wait_until(lambda: not [child for child in children if child.is_alive], "no process is left", limit=1)
+        assert place.start().returncode == 0
+        assert place.ask() == "OK"
+        place.stop()
+
+    def test_the_pid_of_a_stranger_in_the_file_is_no_obstacle(self, place: Place) -> None:
+        place.run.mkdir()
+        place.pid_file.write_text(f"{os.getpid()}\n")
+        place.pid_file.chmod(0o644)
+        assert place.start().returncode == 0
+        assert place.pid != os.getpid()
+        assert place.pid_file.stat().st_mode & 0o777 == 0o644
+        place.stop()
+
+    @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE, signal.SIGALRM])
+    def test_no_other_signal_ends_it(self, place: Place, number: signal.Signals) -> None:
+        assert place.start().returncode == 0
+        os.kill(place.pid, number)
+        assert place.ask() == "OK"
+        assert processes.read_process(place.pid) is not None
+        place.stop()
+
+
+class TestFailedStarts:
+    def test_say_that_another_program_listens(self, place: Place) -> None:
+        place.run.mkdir()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(place.mux))
+            other.listen()
+            for arguments in ((), ("-f",)):
+                result = place.start(*arguments)
+                assert result.returncode == 2
+                assert text(result)[-3:] == [
+                    "Cannot start saslauthd",
+                    "Another instance of saslauthd is currently running",
+                    f"it listens on {place.mux}",
+                ]
+        assert not place.pid_file.exists()
+
+    def test_say_why_the_socket_cannot_be_made(self, place: Place) -> None:
+        place.mux.mkdir(parents=True)
+        result = place.start()
+        assert result.returncode == 1
+        assert text(result)[-2:] == [f"could not bind to socket: {place.mux}", "bind: Is a directory"]
+        assert {entry.name for entry in place.run.iterdir()} == {"mux"}
+
+    def test_say_why_the_run_directory_cannot_be_made(self, place: Place) -> None:
+        place.run = place.directory / "a" / "b"
+        result = place.start()
+        assert result.returncode == 1
+        assert text(result) == [
+            f"can not mkdir: {place.run}",
+            "mkdir: No such file or directory",
+            "Check to make sure the parent directory exists and is",
+            "writeable by the user this process runs as.",
+        ]
+
+    def test_say_that_another_is_starting(self, place: Place) -> None:
+        assert place.start().returncode == 0
+        with Daemon() as foreground:
+            result = subprocess.run(
+                foreground.arguments, capture_output=True, text=True, timeout=60, check=False
+            )
+        assert result.returncode == 1
+        assert text(result) == [
+            f"could not lock pid lock file: {foreground.run_path}/saslauthd.pid.lock",
+            "fcntl: Resource temporarily unavailable",
+        ]
+        place.stop()
+
+    def test_for_a_user_that_cannot_be_are_told(self, place: Place) -> None:
+        if os.geteuid() != 0:
+            return  # a plain user becomes nobody else
+        result = place.start("-u", "root")
+        assert result.returncode == 1
+        assert "user root is root" in text(result)[-1]
+        assert list(place.run.iterdir()) == []
+
+    def test_of_a_mechanism_that_is_not_there_are_told(self) -> None:
+        result = subprocess.run(
+            [*COMMAND, "-a", "kerberos4"], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert result.returncode == 1
+        assert text(result) == [
+            "unknown authentication mechanism: kerberos4",
+            "this version has: shadow",
+        ]
+
+
+class TestStopping:
+    def test_answers_who_came_before(self) -> None:
+        with Daemon("-n", "1") as daemon:
+            (worker,) = daemon.children("pysasl-shadow")
+            os.kill(worker.pid, signal.SIGSTOP)
+            with mux.connect(daemon.mux) as client:
+                client.sendall(mux.request(LOGIN, PASSWORD))
+                os.kill(daemon.pid, signal.SIGTERM)
+                wait_until(lambda: not daemon.mux.exists(), "the socket is gone")
+                os.kill(worker.pid, signal.SIGCONT)
+                assert mux.read_to_end(client) == b"\0\2OK"
+
+    def test_waits_for_no_silent_client(self) -> None:
+        with Daemon() as daemon:
+            clients = [mux.connect(daemon.mux) for _ in range(10)]
+            daemon.stop()
+            for client in clients:
+                assert mux.read_to_end(client) == b""
+                client.close()
+
+    def test_a_second_signal_ends_it_at_once(self) -> None:
+        with Daemon("-n", "1") as daemon:
+            (worker,) = daemon.children("pysasl-shadow")
+            os.kill(worker.pid, signal.SIGSTOP)
+            with mux.connect(daemon.mux) as client:
+                client.sendall(mux.request(LOGIN, PASSWORD))
+                os.kill(daemon.pid, signal.SIGTERM)
+                wait_until(lambda: not daemon.mux.exists(), "the socket is gone")
+                os.kill(daemon.pid, signal.SIGTERM)
+                assert mux.read_to_end(client) == b""
+
+    def test_by_ctrl_c_is_one_orderly_stop(self) -> None:
+        daemon = Daemon("-n", "3", "-d")
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execv(daemon.arguments[0], daemon.arguments)
+        printed = b""
+        wait_until(daemon.mux.exists, "it listens")
+        assert daemon.ask() == "OK"
+        os.write(terminal, b"\x03")
+        try:
+            while chunk := os.read(terminal, 65536):
+                printed += chunk
+        except OSError:
+            pass  # the way a terminal says end of file
+        os.close(terminal)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        lines = printed.decode().replace("^C", "").splitlines()
+        assert lines[-1] == f"saslauthd[{pid}] :master exited: {pid}"
+        after = lines[lines.index(next(line for line in lines if "auth success" in line)) + 1 :]
+        assert after == [lines[-1]]
+        assert list(daemon.run_path.iterdir()) == []
+        daemon.__exit__()

@@ -1,0 +1,55 @@
+"""A log daemon of a test's own."""
+
+import shutil
+import socket
+import tempfile
+import threading
+from pathlib import Path
+from typing import Self
+
+from support.waiting import wait_until
+
+
+class DevLog:
+    """A datagram socket in the place of ``/dev/log``, and what came over it.
+
+    It is read all the time, as by a log daemon, unless ``stuck``; then only :meth:`unstick` begins.
+    """
+
+    def __init__(self, *, stuck: bool = False) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="psd-"))
+        self.path = self._directory / "log"
+        self.datagrams: list[bytes] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        self.path.chmod(0o666)
+        self._thread = threading.Thread(target=self._read)
+        self._stuck = stuck
+
+    def __enter__(self) -> Self:
+        if not self._stuck:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.ident is not None:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+                end.sendto(b"", str(self.path))
+            self._thread.join()
+        self._socket.close()
+        shutil.rmtree(self._directory)
+
+    def unstick(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def find(self, part: bytes) -> bytes:
+        """The first datagram that holds ``part``, waited for."""
+        return wait_until(
+            lambda: next((datagram for datagram in self.datagrams if part in datagram), b""),
+            f"the log holds {part!r}",
+        )
+
+    def _read(self) -> None:
+        while datagram := self._socket.recv(65536):
+            self.datagrams.append(datagram)

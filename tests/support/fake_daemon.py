@@ -1,0 +1,51 @@
+"""A mux daemon that says the same to everybody. A check that is content with it checks nothing."""
+
+import shutil
+import socketserver
+import struct
+import tempfile
+import threading
+from pathlib import Path
+from typing import Self
+
+FIELDS = 4
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: "_Server"
+
+    def handle(self) -> None:
+        for _ in range(FIELDS):
+            head = self.rfile.read(2)
+            if len(head) < 2:
+                return
+            self.rfile.read(*struct.unpack("!H", head))
+        self.wfile.write(self.server.answer)
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+    def __init__(self, mux: Path, reply: bytes) -> None:
+        self.answer = struct.pack("!H", len(reply)) + reply
+        super().__init__(str(mux), _Handler)
+
+
+class FakeDaemon:
+    """``with FakeDaemon(b"OK") as fake`` listens on ``fake.mux`` and accepts every password."""
+
+    def __init__(self, reply: bytes) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="psd-"))
+        self.mux = self.directory / "mux"
+        self._server = _Server(self.mux, reply)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        shutil.rmtree(self.directory)

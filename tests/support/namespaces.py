@@ -1,0 +1,38 @@
+"""A program on a machine that looks different to it alone: other files in some places, another host name."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from support.packages import cannot_run
+
+_PROGRAM = Path(__file__).with_name("enter_namespace.py")
+
+
+def inside(
+    command: Sequence[str | Path], *, binds: Mapping[Path, Path] | None = None, hostname: str = ""
+) -> list[str]:
+    """The command line that runs ``command`` so. ``binds`` maps a place to the file that is to be there.
+
+    The process keeps its id when it becomes ``command``, and gets TERM when its parent dies.
+    """
+    words: list[str | Path] = [sys.executable, "-I", _PROGRAM]
+    if hostname:
+        words += ["--hostname", hostname]
+    for place, file in (binds or {}).items():
+        words += ["--bind", file, place]
+    return [str(word) for word in [*words, "--", *command]]
+
+
+def need_namespaces() -> None:
+    """Private mounts and a private host name; some containers and hardened kernels allow neither."""
+    trial = subprocess.run(
+        inside(["true"], binds={Path("/etc/passwd"): Path("/etc/passwd")}, hostname="trial"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+    if trial.returncode != 0:
+        cannot_run(f"needs namespaces of its own, and gets: {trial.stderr.decode(errors='replace').strip()}")
