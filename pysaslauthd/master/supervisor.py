@@ -80,6 +80,10 @@ class Supervisor:
             try:
                 yield ours
             finally:
+                # Who asks for the end now has it already, and shall see the right exit status. Python
+                # gives its own handlers back to the system before it exits, but leaves ignored alone.
+                for number in _SIGNALS:
+                    signal.signal(number, signal.SIG_IGN)
                 signal.set_wakeup_fd(-1)
 
     def _advance(self, now: float) -> float | None:

@@ -256,7 +256,7 @@ class TestStopping:
         if pid == 0:
             os.execv(daemon.arguments[0], daemon.arguments)
         printed = b""
-        wait_until(daemon.mux.exists, "it listens")
+        wait_until(lambda: len(processes.descendants(pid)) == 4, "front and workers are there")
         assert daemon.ask() == "OK"
         os.write(terminal, b"\x03")
         try:
