@@ -15,7 +15,7 @@ check: $(INSTALLED_TEST)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/unit/test_import_rule.py
+	$(BIN)/pytest -q tests/unit
 
 test: $(INSTALLED_TEST)
 	@packaging/test-packages.sh
