@@ -47,6 +47,8 @@ class Daemon:
         options = [word for name, value in given.items() for word in ("-o", f"{name}={value}")]
         self.arguments = [*command, "-a", "shadow", "-m", str(self.run_path), *options, *arguments]
         self._foreground = foreground
+        # 0 keeps five fresh ones waiting.
+        self._workers = (int(arguments[arguments.index("-n") + 1]) if "-n" in arguments else 5) or 5
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -80,6 +82,7 @@ class Daemon:
             )
         try:
             wait_until(self._answers, "the daemon answers")
+            wait_until(lambda: len(self.children(WORKER)) == self._workers, "all workers are there")
         except (TimeoutError, RuntimeError) as error:
             self.kill()
             raise AssertionError(f"the daemon did not start ({error}):\n{self.log}") from None
