@@ -38,12 +38,12 @@ def main() -> int:
     ]
     # Ctrl-C reaches the daemon by itself, as it is in the same process group; we only wait for its end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: daemon.terminate())
     started = time.monotonic()
     daemon = subprocess.Popen(
         [sys.executable, "-m", "pysaslauthd.commands.daemon", *arguments],
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    signal.signal(signal.SIGTERM, lambda *_: daemon.terminate())
     if not _wait_for_socket(daemon):
         daemon.terminate()
         return daemon.wait() or 1

@@ -8,6 +8,7 @@ there says nothing about a password.
 """
 
 import socket
+import struct
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,10 @@ class Reply(NamedTuple):
     text: bytes
 
 
+class NoSocketError(OSError):
+    """There is nobody to ask at that path, or not for us."""
+
+
 class NoReplyError(OSError):
     """The daemon closed the connection without an answer: it could not tell, ask again later."""
 
@@ -36,24 +41,52 @@ class NoReplyError(OSError):
 def ask(request: Request, *, path: Path = DEFAULT_PATH, timeout: float = DEFAULT_TIMEOUT) -> Reply:
     """Send one request and return the reply.
 
+    :raises NoSocketError: nobody to connect to, or no permission.
     :raises NoReplyError: closed without an answer, or the answer was none.
     :raises TimeoutError: no answer within ``timeout`` seconds.
-    :raises OSError: no socket there, or no permission.
+    :raises ValueError: a field is longer than the protocol can say.
     """
+    data = encode_request(request)
     deadline = time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout)
-        connection.connect(str(path))
-        connection.sendall(encode_request(request))
-        data = b""
-        while (text := _decoded(data)) is None:
-            connection.settimeout(max(0.001, deadline - time.monotonic()))
-            chunk = connection.recv(_LARGEST_REPLY)
-            if not chunk:
-                raise NoReplyError(0, "closed without an answer" if not data else "closed inside its answer")
-            data += chunk
+        try:
+            _limit(connection, deadline)
+            connection.connect(str(path))
+        except BlockingIOError:
+            raise TimeoutError("nobody accepted") from None
+        except OSError as error:
+            raise NoSocketError(error.errno, error.strerror) from None
+        try:
+            return _exchange(connection, data, deadline)
+        except BlockingIOError:
+            raise TimeoutError("no answer") from None
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise NoReplyError(error.errno, "closed without an answer") from None
+
+
+def _exchange(connection: socket.socket, request: bytes, deadline: float) -> Reply:
+    connection.sendall(request)
+    data = b""
+    while (text := _decoded(data)) is None:
+        _limit(connection, deadline)
+        chunk = connection.recv(_LARGEST_REPLY)
+        if not chunk:
+            raise NoReplyError(0, "closed inside its answer" if data else "closed without an answer")
+        data += chunk
     # As libsasl decides: the first two bytes.
     return Reply(text[:2] == b"OK", text)
+
+
+def _limit(connection: socket.socket, deadline: float) -> None:
+    """Let connect, send and recv end at the deadline.
+
+    Not by settimeout: it makes the socket non-blocking, and then a daemon whose backlog is full for
+    a moment counts as gone.
+    """
+    left = max(0.001, deadline - time.monotonic())
+    value = struct.pack("ll", int(left), int(left % 1 * 1_000_000))
+    for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+        connection.setsockopt(socket.SOL_SOCKET, option, value)
 
 
 def check(

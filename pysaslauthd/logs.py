@@ -1,4 +1,4 @@
-"""Log lines, in the original's shape, that no reader can hold up.
+r"""Log lines, in the original's shape, that no reader can hold up.
 
 structlog makes the events; this module renders and delivers them. An event is a text and its
 values, and becomes ``text: [name=value] [name=value]``, the form of the original's failure line.
@@ -7,11 +7,14 @@ What does not fit is counted, and the count is logged as soon as lines flow agai
 
 Values come from strangers, so what could forge a line or a field of it is escaped: control and
 other unprintable characters, bytes that are not UTF-8, and the brackets that delimit fields (with
-an unescaped one, a login could carry a ``[remote=...]`` of its choice to a fail2ban filter).
+an unescaped one, a login could carry a ``[remote=...]`` of its choice to a fail2ban filter). A
+backslash stays as it is: logins such as ``DOMAIN\user`` are real, and filters match them.
 """
 
+import contextlib
 import errno
 import os
+import select
 import socket
 import stat
 import time
@@ -31,6 +34,8 @@ PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 # The original prints the name of a C function in 16 columns; since 2.1.27 the name is empty.
 _SYSLOG_PREFIX = " " * 16 + ": "
 _DELIMITERS = "[]"
+_LONGEST_VALUE = 1024  # characters of a line; a field of the default 256 bytes fits, all of it escaped
+_LONGEST_LINE = 4096  # bytes on standard error; PIPE_BUF, so that two processes' lines never mix
 _RECONNECT_PAUSE = 1.0  # seconds; a missing /dev/log is not looked for at every line
 
 log: FilteringBoundLogger = structlog.get_logger()
@@ -45,6 +50,10 @@ def escaped(value: object, delimiters: str = _DELIMITERS) -> str:
         character if character.isprintable() and character not in delimiters else _as_hex(character)
         for character in text
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def _as_hex(character: str) -> str:
@@ -91,10 +100,6 @@ class _Sink:
     def close(self) -> None:
         """Close what this sink opened."""
 
-    def descriptors(self) -> list[int]:
-        """What a child has to keep open for this sink."""
-        return []
-
     def _deliver(self, priority: int, line: str) -> bool:
         raise NotImplementedError
 
@@ -129,12 +134,18 @@ class SyslogSink(_Sink):
         assert self._socket is not None
         stamp = time.strftime("%b %e %H:%M:%S")
         header = f"<{FACILITY_AUTH | priority}>{stamp} {IDENT}[{os.getpid()}]: {_SYSLOG_PREFIX}"
+        data = (header + line).encode(errors="replace")
+        return self._send(data) or (self._socket is None and self._connect() and self._send(data))
+
+    def _send(self, data: bytes) -> bool:
+        assert self._socket is not None
         try:
-            self._socket.send((header + line).encode(errors="replace"), socket.MSG_DONTWAIT)
+            self._socket.send(data, socket.MSG_DONTWAIT)
         except OSError as error:
-            if error.errno not in {errno.EAGAIN, errno.ENOBUFS, errno.EMSGSIZE}:
-                # The log daemon was restarted: its new socket is another one.
+            if error.errno not in {errno.EAGAIN, errno.ENOBUFS}:
+                # The log daemon was restarted: its new socket is another one, to be found at once.
                 self.close()
+                self._next_attempt = 0.0
             return False
         return True
 
@@ -158,23 +169,22 @@ class StreamSink(_Sink):
     """Standard error, in the original's foreground form.
 
     A pipe or a terminal is opened a second time to make it non-blocking: the flag belongs to the
-    open file, and the one we were given is shared with the shell that started us.
+    open file, and the one we were given is shared with the shell that started us. Each process
+    opens its own, so that none can make another one's blocking.
     """
 
     def __init__(self, descriptor: int = 2) -> None:
         super().__init__("standard error")
         self._given = self._descriptor = descriptor
         self._socket: socket.socket | None = None
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISSOCK(mode):
-            self._socket = socket.socket(fileno=os.dup(descriptor))
-        elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-            try:
-                self._descriptor = os.open(f"/proc/self/fd/{descriptor}", flags)
-            except OSError:
-                # Nobody reads, or the terminal belongs to somebody else: the shared file must do.
-                self._descriptor = descriptor
+        self._is_torn = False
+        self._open()
+
+    def reopen(self) -> None:
+        """Open the pipe or terminal anew; the opening from before the fork has been closed."""
+        if self._socket is not None:
+            self._socket.detach()
+        self._open()
 
     def close(self) -> None:
         """Close the second opening; the descriptor that was given is not ours."""
@@ -183,20 +193,42 @@ class StreamSink(_Sink):
         elif self._descriptor != self._given:
             os.close(self._descriptor)
 
-    def descriptors(self) -> list[int]:
-        """The second opening of standard error, which the children go on using."""
-        return [self._socket.fileno() if self._socket is not None else self._descriptor]
+    def _open(self) -> None:
+        self._descriptor = self._given
+        mode = os.fstat(self._given).st_mode
+        if stat.S_ISSOCK(mode):
+            self._socket = socket.socket(fileno=os.dup(self._given))
+        elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            # Where nobody reads, or the terminal is somebody else's, the shared file must do.
+            with contextlib.suppress(OSError):
+                self._descriptor = os.open(f"/proc/self/fd/{self._given}", flags)
 
     def _deliver(self, priority: int, line: str) -> bool:  # noqa: ARG002  (the original's stderr form has no priority)
-        data = f"{IDENT}[{os.getpid()}] :{line}\n".encode(errors="replace")
+        start = "\n" if self._is_torn else ""
+        text = f"{start}{IDENT}[{os.getpid()}] :{line}".encode(errors="replace")
+        data = text[: _LONGEST_LINE - 1] + b"\n"
         try:
-            if self._socket is not None:
-                self._socket.send(data, socket.MSG_DONTWAIT)
-            else:
-                os.write(self._descriptor, data)
+            written = self._write(data)
         except OSError:
             return False
-        return True
+        if written:
+            self._is_torn = written < len(data)
+        return written == len(data)
+
+    def _write(self, data: bytes) -> int:
+        if self._socket is not None:
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        if self._descriptor == self._given and not _has_room(self._given):
+            return 0
+        return os.write(self._descriptor, data)
+
+
+def _has_room(descriptor: int) -> bool:
+    """Whether a line can be written without waiting; for a pipe that is certain, for a terminal nearly."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 class _Output:
@@ -236,7 +268,7 @@ def render(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
     """The structlog processor that turns an event into its line."""
     # The text is ours and may hold brackets of its own; the values come from strangers.
     text = escaped(event.pop("event"), delimiters="")
-    fields = " ".join(f"[{name}={escaped(value)}]" for name, value in event.items())
+    fields = " ".join(f"[{name}={_cut(escaped(value))}]" for name, value in event.items())
     return f"{text}: {fields}" if fields else text
 
 
@@ -264,12 +296,7 @@ def detach() -> None:
     _output.sinks = [sink for sink in _output.sinks if not isinstance(sink, StreamSink)]
 
 
-def descriptors() -> list[int]:
-    """The descriptors that a child has to keep open to go on logging."""
-    return [number for sink in _output.sinks for number in sink.descriptors()]
-
-
 def reopen() -> None:
-    """After a fork: get a connection to syslog that is this process's own."""
+    """After a fork, when all but 0, 1 and 2 is closed: get descriptors of this process's own."""
     for sink in _output.sinks:
         sink.reopen()

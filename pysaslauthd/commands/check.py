@@ -1,14 +1,14 @@
 """``testpysaslauthd``: testsaslauthd's options, output and exit codes, and words for what went wrong."""
 
-import argparse
 import errno
+import getopt
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Never
+from typing import NamedTuple
 
 from pysaslauthd import client
 from pysaslauthd.core.secret import Secret
@@ -16,6 +16,12 @@ from pysaslauthd.core.wire import Request
 
 EXIT_USAGE = 1
 EXIT_NOT_OK = 255
+
+_CONNECT_TROUBLE = {
+    errno.ENOENT: "no such socket; is the daemon running, with this run path?",
+    errno.ECONNREFUSED: "nobody listens: it is no socket, or a killed daemon left it behind",
+    errno.EACCES: "permission denied: directory or socket do not let this user in",
+}
 
 _USAGE = """\
 usage: testpysaslauthd -u username -p password
@@ -25,41 +31,54 @@ usage: testpysaslauthd -u username -p password
        -p - reads the password from standard input, up to the first newline"""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Never:
-        print(f"testpysaslauthd: {message}", file=sys.stderr)
-        print(_USAGE, file=sys.stderr)
-        raise SystemExit(EXIT_USAGE)
+class UsageError(Exception):
+    """The command line cannot be; the message says why."""
+
+
+class Order(NamedTuple):
+    """What was asked for."""
+
+    request: Request
+    path: Path
+    repeat: int
+    timeout: float
+    as_json: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 if the last repetition was accepted, 255 if not, 1 after a usage error."""
-    given = _parser().parse_args(arguments)
-    request = Request(
-        login=os.fsencode(given.user),
-        password=_password(given.password),
-        service=os.fsencode(given.service),
-        realm=os.fsencode(given.realm),
-        client_address=os.fsencode(given.address) if given.address is not None else None,
-    )
+    try:
+        order = _order(sys.argv[1:] if arguments is None else arguments)
+    except UsageError as error:
+        print(f"testpysaslauthd: {error}\n{_USAGE}", file=sys.stderr)
+        return EXIT_USAGE
     accepted = False
-    for number in range(given.repeat):
-        accepted = _try(number, request, given)
+    for number in range(order.repeat):
+        accepted = _try(number, order)
     return 0 if accepted else EXIT_NOT_OK
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="testpysaslauthd", add_help=False, allow_abbrev=False)
-    parser.add_argument("-u", "--user", required=True)
-    parser.add_argument("-p", "--password", required=True)
-    parser.add_argument("-r", "--realm", default="")
-    parser.add_argument("-s", "--service", default="imap")
-    parser.add_argument("-a", "--address")
-    parser.add_argument("-f", "--path", type=Path, default=client.DEFAULT_PATH)
-    parser.add_argument("-R", "--repeat", type=int, default=1)
-    parser.add_argument("--timeout", type=float, default=client.DEFAULT_TIMEOUT)
-    parser.add_argument("--json", action="store_true")
-    return parser
+def _order(arguments: Sequence[str]) -> Order:
+    """By getopt, as the original: a password may begin with a dash."""
+    try:
+        words, _ignored = getopt.gnu_getopt(list(arguments), "u:p:r:s:a:f:R:", ["timeout=", "json"])
+    except getopt.GetoptError as error:
+        raise UsageError(error.msg) from None
+    given = dict(words)
+    if "-u" not in given or "-p" not in given:
+        raise UsageError("-u and -p are needed")
+    try:
+        repeat, timeout = int(given.get("-R", "1")), float(given.get("--timeout", client.DEFAULT_TIMEOUT))
+    except ValueError:
+        raise UsageError("-R takes a whole number, --timeout a number of seconds") from None
+    request = Request(
+        login=os.fsencode(given["-u"]),
+        password=_password(given["-p"]),
+        service=os.fsencode(given.get("-s", "imap")),
+        realm=os.fsencode(given.get("-r", "")),
+        client_address=os.fsencode(given["-a"]) if "-a" in given else None,
+    )
+    return Order(request, Path(given.get("-f", client.DEFAULT_PATH)), repeat, timeout, "--json" in given)
 
 
 def _password(given: str) -> Secret:
@@ -68,16 +87,16 @@ def _password(given: str) -> Secret:
     return Secret(sys.stdin.buffer.readline().removesuffix(b"\n"))
 
 
-def _try(number: int, request: Request, given: argparse.Namespace) -> bool:
+def _try(number: int, order: Order) -> bool:
     started = time.monotonic()
     reply, trouble = None, ""
     try:
-        reply = client.ask(request, path=given.path, timeout=given.timeout)
+        reply = client.ask(order.request, path=order.path, timeout=order.timeout)
     except (OSError, ValueError) as error:
-        trouble = _in_words(error, given)
+        trouble = _in_words(error, order)
     milliseconds = round((time.monotonic() - started) * 1000, 1)
     accepted = reply is not None and reply.accepted
-    if given.json:
+    if order.as_json:
         result = {
             "number": number,
             "accepted": accepted if reply is not None else None,
@@ -95,27 +114,15 @@ def _try(number: int, request: Request, given: argparse.Namespace) -> bool:
     return accepted
 
 
-def _in_words(error: Exception, given: argparse.Namespace) -> str:
-    path = given.path
-    if isinstance(error, client.NoReplyError):
-        return f"{path}: {error.strerror}: the daemon cannot tell now, its log says why"
-    if isinstance(error, TimeoutError):
-        return f"{path}: no answer within {given.timeout:g} s"
-    if isinstance(error, OSError):
-        return f"connect() : {path}: {_connect_trouble(error)}"
-    return str(error)
-
-
-def _connect_trouble(error: OSError) -> str:
-    match error.errno:
-        case errno.ENOENT:
-            return "no such socket; is the daemon running, with this run path?"
-        case errno.ECONNREFUSED:
-            return "nobody listens: not a socket, or one that a killed daemon left behind"
-        case errno.EACCES:
-            return "permission denied: the directory or the socket does not let this user in"
-        case number if number is not None:
-            return os.strerror(number)
+def _in_words(error: Exception, order: Order) -> str:
+    path = order.path
+    match error:
+        case client.NoSocketError(errno=number):
+            return f"connect() : {path}: {_CONNECT_TROUBLE.get(number or 0, str(error))}"
+        case client.NoReplyError():
+            return f"{path}: {error.strerror}: the daemon cannot tell now, its log says why"
+        case TimeoutError():
+            return f"{path}: no answer within {order.timeout:g} s"
         case _:
             return str(error)
 

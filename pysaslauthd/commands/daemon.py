@@ -1,12 +1,15 @@
 """``pysaslauthd``: read the command line, get a place to listen, detach, supervise."""
 
+import functools
 import gc
 import importlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from pysaslauthd import logs
 from pysaslauthd.config.options import (
@@ -16,19 +19,20 @@ from pysaslauthd.config.options import (
     Options,
     read_options,
 )
+from pysaslauthd.config.settings import Settings
 from pysaslauthd.front import process as front
 from pysaslauthd.logs import log
-from pysaslauthd.master import kernel, privileges, readiness, runpath
+from pysaslauthd.master import kernel, privileges, process, readiness, runpath
 from pysaslauthd.master.generation import FrontPlan, PoolPlan
 from pysaslauthd.master.pidfile import PID_FILE, START_LOCK, LockedByAnotherError, LockFile, lock_owner
 from pysaslauthd.master.privileges import Rights, User
-from pysaslauthd.master.readiness import Outcome, Readiness
+from pysaslauthd.master.readiness import CANNOT_START, Outcome, Readiness
 from pysaslauthd.master.runpath import LiveSocketError, MuxSocket, RunPathError
-from pysaslauthd.master.supervisor import Plan, Supervisor
+from pysaslauthd.master.supervisor import Plan, Supervisor, hold_signals
 from pysaslauthd.workers import worker
 
 UMASK = 0o077
-_ANOTHER_INSTANCE = "Cannot start saslauthd\nAnother instance of saslauthd is currently running"
+_ANOTHER_INSTANCE = f"{CANNOT_START}\nAnother instance of saslauthd is currently running"
 
 
 class StartError(Exception):
@@ -41,11 +45,16 @@ class StartError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
-    _secure_standard_descriptors()
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # until the supervisor runs, Ctrl-C ends us, without a traceback
+    _secure_standard_streams()
     try:
         options = read_options(sys.argv[1:] if arguments is None else arguments)
     except OptionError as error:
-        return _complain(str(error), EXIT_FAILURE)
+        logs.configure(verbose=False, syslog=Settings().syslog_socket, stderr=True)
+        _log_lines(str(error))
+        return EXIT_FAILURE
     logs.configure(verbose=options.verbose, syslog=options.settings.syslog_socket, stderr=True)
     try:
         return _start(options)
@@ -54,18 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.status
 
 
-def _secure_standard_descriptors() -> None:
+def _secure_standard_streams() -> None:
     """Have 0, 1 and 2 open, or a socket would get the number that everybody prints to; 0 reads nothing."""
     while (null := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
         os.set_inheritable(null, True)
     os.dup2(null, 0)
     os.close(null)
-
-
-def _complain(text: str, status: int) -> int:
-    for line in text.splitlines():
-        print(f"{logs.IDENT}[{os.getpid()}] :{line}", file=sys.stderr)
-    return status
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _log_lines(text: str) -> None:
@@ -104,8 +109,7 @@ def _start_lock(path: Path) -> LockFile:
         raise StartError(f"could not lock pid lock file: {path}\nfcntl: {error.strerror}") from None
     except OSError as error:
         raise StartError(
-            f"could not open pid lock file: {path}\nopen: {error.strerror}\n"
-            "Check to make sure the directory exists and is\nwriteable by the user this process runs as."
+            f"could not open pid lock file: {path}\nopen: {error.strerror}\n{runpath.hint('directory')}"
         ) from None
 
 
@@ -117,24 +121,28 @@ def _detach(options: Options) -> int:
     if os.fork() == 0:
         status = EXIT_FAILURE
         try:
-            os.close(read)
-            status = _daemon(options, Readiness(write))
+            status = _daemon(options, write)
         finally:
             # The parent's lock is the parent's to remove: nothing of its frames may run here.
             os._exit(status)
     os.close(write)
-    outcome = readiness.wait_for(read) or Outcome(
-        EXIT_FAILURE, "Cannot start saslauthd\nCheck syslog for errors"
-    )
-    _log_lines(outcome.text)
+    outcome = readiness.wait_for(read) or Outcome(EXIT_FAILURE, f"{CANNOT_START}\nCheck syslog for errors")
+    for line in outcome.text.splitlines():
+        # Not by the log: the daemon has told syslog already.
+        print(f"{logs.IDENT}[{os.getpid()}] :{line}", file=sys.stderr)
     return outcome.status
 
 
-def _daemon(options: Options, ready: Readiness) -> int:
+def _daemon(options: Options, pipe: int) -> int:
+    hold_signals()
     os.setsid()
     for descriptor in (1, 2):
         os.dup2(0, descriptor)
     logs.detach()
+    # What else is open belongs to who started us, such as the other end of a pipe that he reads.
+    process.close_all_but({0, 1, 2, pipe})
+    logs.reopen()
+    ready = Readiness(pipe)
     path = options.run_path / PID_FILE
     try:
         with LockFile(path) as pid_file:
@@ -144,36 +152,41 @@ def _daemon(options: Options, ready: Readiness) -> int:
         log.error(f"could not lock pid file {path}: {error.strerror}")
         failure = StartError(_ANOTHER_INSTANCE, EXIT_ALREADY_RUNNING)
     except OSError as error:
-        failure = StartError(f"Cannot start saslauthd\ncould not write pid file {path}: {error.strerror}")
+        failure = StartError(f"could not write pid file {path}: {error.strerror}")
     except StartError as error:
         failure = error
     except Exception as error:  # noqa: BLE001  (a bug must not end in silence: the parent waits, and nobody sees stderr)
-        failure = StartError(f"Cannot start saslauthd\ninternal error: {logs.describe(error)}")
+        failure = StartError(f"internal error: {logs.describe(error)}")
     _log_lines(str(failure))
-    ready.failed(failure.status, str(failure))
+    text = str(failure).removeprefix(f"{CANNOT_START}\n")
+    ready.failed(failure.status, f"{CANNOT_START}\n{text}")
     return failure.status
 
 
 def _supervise(options: Options, ready: Readiness) -> int:
+    hold_signals()
     log.info(f"master pid is: {os.getpid()}")
     try:
         user, warning = privileges.unprivileged_user(options.user)
+        module = importlib.import_module(options.mechanism.module)
         mux = MuxSocket(options.run_path)
     except LookupError as error:
         raise StartError(str(error.args[0])) from None
+    except ImportError as error:
+        raise StartError(f"failed to initialize mechanism {options.mechanism.name}\n{error}") from None
     except LiveSocketError as error:
         raise StartError(f"{_ANOTHER_INSTANCE}\nit listens on {error}", EXIT_ALREADY_RUNNING) from None
     except RunPathError as error:
         raise StartError(str(error)) from None
     log.info(f"listening on socket: {mux.path}")
-    if warning:
-        log.warning(warning)
+    plan = _plan(options, user, mux, module)
+    for text in filter(None, (warning, *(privileges.missing_rights(pool.rights) for pool in plan.pools))):
+        log.warning(text)
     try:
         kernel.set_name("pysasl-master")
         privileges.forbid_cores()
         kernel.forbid_new_privileges()
         kernel.forbid_dumps()
-        plan = _plan(options, user, mux)
         gc.collect()
         gc.freeze()
         return Supervisor(plan, ready).run()
@@ -182,23 +195,18 @@ def _supervise(options: Options, ready: Readiness) -> int:
         log.info(f"master exited: {os.getpid()}")
 
 
-def _plan(options: Options, user: User | None, mux: MuxSocket) -> Plan:
-    """Who is started with which rights. Imports the mechanism: children never read code from disk."""
+def _plan(options: Options, user: User | None, mux: MuxSocket, module: ModuleType) -> Plan:
+    """Who is started with which rights. The mechanism is imported: children never read code from disk."""
     mechanism = options.mechanism
-    module = importlib.import_module(mechanism.module)
-
-    def run_front(channel: socket.socket) -> None:
-        front.run(channel, (mux.socket,), options)
 
     def run_worker(channel: socket.socket) -> None:
         worker.run(channel, module.Worker(options.settings))
 
     reads = tuple(file.path(options.settings) for file in mechanism.reads)
-    workers = front.pool_options(options).size
     return Plan(
-        front=FrontPlan(Rights(user), (mux.socket,), run_front),
+        front=FrontPlan(Rights(user), mux, functools.partial(front.run, options=options)),
         # A retired worker may still be leaving when its successor starts.
-        pools=(PoolPlan(mechanism.name, Rights(user, reads), 2 * workers, run_worker),),
+        pools=(PoolPlan(mechanism.name, Rights(user, reads), 2 * options.workers, run_worker),),
         mux=mux,
     )
 

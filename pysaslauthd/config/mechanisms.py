@@ -5,7 +5,6 @@ logins a worker takes at a time, when it is replaced and what it may keep of roo
 from here.
 """
 
-import enum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,21 +23,13 @@ class SettingFile(NamedTuple):
         return value or self.default
 
 
-class Privilege(enum.Enum):
-    """What a worker that root started keeps."""
-
-    NONE = "nothing"
-    READ_FILES = "what reading the mechanism's files needs"
-
-
 class Mechanism(NamedTuple):
     """One row. ``module`` holds a class ``Worker``; the master imports it before the first fork."""
 
     name: str
     module: str
-    privilege: Privilege
     reads: tuple[SettingFile, ...]
-    """Files that a worker reads at each login, of which it keeps the right to read."""
+    """Files that a worker reads at each login; of what root may, it keeps the right to read them."""
     uses_option: bool
     """Whether ``-O`` means something to it."""
     concurrency: int
@@ -53,7 +44,6 @@ MECHANISMS = {
         Mechanism(
             name="shadow",
             module="pysaslauthd.mechanisms.shadow",
-            privilege=Privilege.READ_FILES,
             reads=(SettingFile("shadow_file", Path("/etc/shadow")),),
             uses_option=False,
             concurrency=1,

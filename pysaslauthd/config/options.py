@@ -4,12 +4,12 @@ Differences on purpose: a usage error exits 64 (the original: 0, so a mistyped i
 and a number that is none is refused (the original reads ``-n abc`` as 0).
 """
 
-import argparse
 import dataclasses
+import getopt
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Never
+from typing import NamedTuple
 
 from pysaslauthd import __version__
 from pysaslauthd.config.mechanisms import MECHANISMS, Mechanism
@@ -23,42 +23,50 @@ DEFAULT_RUN_PATH = Path("/run/saslauthd")
 """Red Hat's; Debian's ``/var/run/saslauthd`` is the same directory by another name."""
 
 DEFAULT_USER = "pysaslauthd"
+DEFAULT_PROCESSES = 5
 DEFAULT_CACHE_SECONDS = 28_800
 
-_SUMMARY = (
-    ("-a, --mechanism <mech>", "selects the authentication mechanism to use"),
-    ("-c, --cache", "enable credential caching"),
-    ("-d, --debug", "debugging (don't detach from tty, implies -V)"),
-    ("-f, --foreground", "don't detach from tty"),
-    ("-r, --append-realm", "combine the realm with the login before passing to the mechanism"),
-    ("-O, --mechanism-option <option>", "optional argument to pass to the mechanism"),
-    ("-l, --no-accept-lock", "accepted without effect: no lock is needed here"),
-    ("-m, --run-path <path>", f"directory of the socket and pid file, default {DEFAULT_RUN_PATH}"),
-    ("-n, --processes <procs>", "number of worker processes, default 5; 0: a fresh one for each login"),
-    ("-s, --cache-size <kilobytes>", "size of the credential cache"),
-    ("-t, --cache-timeout <seconds>", f"lifetime of a cached credential, default {DEFAULT_CACHE_SECONDS}"),
-    ("-u, --user <name>", f"whose rights the unprivileged parts have, default {DEFAULT_USER}"),
-    ("-o, --option <name=value>", "one of the settings below; may be given several times"),
-    ("-v, --version", "version and mechanisms"),
-    ("-V, --verbose", "log details and successful logins"),
-    ("-h, --help", "this text"),
+
+class _Flag(NamedTuple):
+    """An option: its letter, long name, argument (``""`` for none) and explanation."""
+
+    letter: str
+    name: str
+    argument: str
+    explanation: str
+
+
+_FLAGS = (
+    _Flag("a", "mechanism", "mech", "selects the authentication mechanism to use"),
+    _Flag("c", "cache", "", "enable credential caching"),
+    _Flag("d", "debug", "", "debugging (don't detach from tty, implies -V)"),
+    _Flag("f", "foreground", "", "don't detach from tty"),
+    _Flag("r", "append-realm", "", "combine the realm with the login before passing to the mechanism"),
+    _Flag("O", "mechanism-option", "option", "optional argument to pass to the mechanism"),
+    _Flag("l", "no-accept-lock", "", "accepted without effect: no lock is needed here"),
+    _Flag("m", "run-path", "path", f"directory of the socket and pid file, default {DEFAULT_RUN_PATH}"),
+    _Flag(
+        "n",
+        "processes",
+        "procs",
+        f"worker processes, default {DEFAULT_PROCESSES}; 0: a fresh one for each login",
+    ),
+    _Flag("s", "cache-size", "kilobytes", "size of the credential cache"),
+    _Flag(
+        "t", "cache-timeout", "seconds", f"lifetime of a cached credential, default {DEFAULT_CACHE_SECONDS}"
+    ),
+    _Flag("u", "user", "name", f"whose rights the unprivileged parts have, default {DEFAULT_USER}"),
+    _Flag("o", "option", "name=value", "one of the settings below; may be given several times"),
+    _Flag("v", "version", "", "version and mechanisms"),
+    _Flag("V", "verbose", "", "log details and successful logins"),
+    _Flag("h", "help", "", "this text"),
+    _Flag("H", "host", "option", "an old name of -O"),
+    _Flag("T", "time-of-day", "", "accepted without effect"),
 )
 
 
 class OptionError(Exception):
     """An option that is understood and cannot be. The message is what the original prints."""
-
-
-class _Usage(Exception):  # noqa: N818  (the wish to see the usage text, not always an error)
-    """Print the usage text and exit; ``complaint`` first, if there is one."""
-
-    def __init__(self, status: int, complaint: str = "") -> None:
-        super().__init__(complaint)
-        self.status = status
-
-
-class _Version(Exception):  # noqa: N818  (see _Usage)
-    """Print the version text and exit."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class Options:
     mechanism: Mechanism
     mechanism_option: str | None = None
     run_path: Path = DEFAULT_RUN_PATH
-    processes: int = 5
+    processes: int = DEFAULT_PROCESSES
     cache: bool = False
     cache_kib: int | None = None
     cache_seconds: int | None = DEFAULT_CACHE_SECONDS
@@ -79,150 +87,142 @@ class Options:
     settings: Settings = Settings()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def workers(self) -> int:
+        """How many are kept ready. Under ``-n 0``, where each serves one login, as many as by default."""
+        return self.processes or DEFAULT_PROCESSES
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Never:
-        raise _Usage(EXIT_USAGE, f"pysaslauthd: {message}")
-
-
-class _Once(argparse.Action):
-    """Store the value; a second time is a usage error, as ``-a`` twice is in the original."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None
-    ) -> None:
-        if getattr(namespace, self.dest) is not None:
-            parser.error(f"{option}: only one mechanism can be used")
-        setattr(namespace, self.dest, values)
+    @property
+    def share(self) -> int:
+        """Logins after which a worker is replaced: ``-n 0`` is a share of one, not another code path."""
+        return (self.settings.worker_share or self.mechanism.share) if self.processes else 1
 
 
-def _raising(exception: Callable[[], Exception]) -> type[argparse.Action]:
-    class Raise(argparse.Action):
-        def __call__(self, *_: object, **__: object) -> None:
-            raise exception()
+class _Given:
+    """The words of the command line, by long name; an option without argument has the empty one."""
 
-    return Raise
+    def __init__(self, words: Iterable[tuple[str, str]]) -> None:
+        self.values: dict[str, list[str]] = {}
+        for name, value in words:
+            self.values.setdefault(name, []).append(value)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self.values
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="pysaslauthd", add_help=False, allow_abbrev=False)
-    parser.add_argument("-a", "--mechanism", action=_Once)
-    parser.add_argument("-c", "--cache", action="store_true")
-    parser.add_argument("-d", "--debug", action="store_true")
-    parser.add_argument("-f", "--foreground", action="store_true")
-    parser.add_argument("-h", "--help", nargs=0, action=_raising(lambda: _Usage(0)))
-    parser.add_argument("-H", dest="host")
-    parser.add_argument("-l", "--no-accept-lock", action="store_true")
-    parser.add_argument("-m", "--run-path", default=str(DEFAULT_RUN_PATH))
-    parser.add_argument("-n", "--processes", default="5")
-    parser.add_argument("-o", "--option", action="append", default=[])
-    parser.add_argument("-O", "--mechanism-option")
-    parser.add_argument("-r", "--append-realm", action="store_true")
-    parser.add_argument("-s", "--cache-size")
-    parser.add_argument("-t", "--cache-timeout", default=str(DEFAULT_CACHE_SECONDS))
-    parser.add_argument("-T", dest="time_of_day", action="store_true")
-    parser.add_argument("-u", "--user", default=DEFAULT_USER)
-    parser.add_argument("-v", "--version", nargs=0, action=_raising(_Version))
-    parser.add_argument("-V", "--verbose", action="store_true")
-    return parser
+    def last(self, name: str, default: str | None = None) -> str | None:
+        """What counts of an option that was given several times."""
+        return self.values[name][-1] if name in self.values else default
 
 
 def read_options(arguments: Sequence[str]) -> Options:
     """Understand the command line, or print what has to be said of it and exit.
 
+    By getopt, as the original does: its grammar is what existing scripts were written for, down to
+    an argument that begins with a dash and to words that are ignored.
+
     :raises OptionError: to be printed and logged, exit 1.
     :raises SystemExit: 0 after ``-h`` and ``-v``, 64 after a usage error.
     """
+    names = {word: flag.name for flag in _FLAGS for word in (f"-{flag.letter}", f"--{flag.name}")}
+    short = "".join(flag.letter + (":" if flag.argument else "") for flag in _FLAGS)
+    long = [flag.name + ("=" if flag.argument else "") for flag in _FLAGS]
     try:
-        given, ignored = _parser().parse_known_args(list(arguments))
-        unknown = [word for word in ignored if word.startswith("-") and word not in {"-", "--"}]
-        if unknown:
-            raise _Usage(EXIT_USAGE, f"pysaslauthd: invalid option -- '{unknown[0].lstrip('-')}'")
-        if given.mechanism is None:
-            raise _Usage(EXIT_USAGE, "no authentication mechanism specified")
-    except _Version:
-        _print_version(sys.stderr)
-        raise SystemExit(0) from None
-    except _Usage as usage:
-        _print_usage(sys.stderr, str(usage))
-        raise SystemExit(usage.status) from None
+        words, _ignored = getopt.gnu_getopt(list(arguments), short, long)
+    except getopt.GetoptError as error:
+        raise _usage(EXIT_USAGE, f"pysaslauthd: {error.msg}") from None
+    given = _Given((names[word], value) for word, value in words)
+    for name in given.values:
+        if name == "help":
+            raise _usage(0)
+        if name == "version":
+            _print_version()
+            raise SystemExit(0)
+    if "mechanism" not in given:
+        raise _usage(EXIT_USAGE, "no authentication mechanism specified")
+    if len(given.values["mechanism"]) > 1:
+        raise _usage(EXIT_USAGE, "pysaslauthd: only one mechanism can be used")
     return _checked(given)
 
 
-def _checked(given: argparse.Namespace) -> Options:
-    if not given.run_path.startswith("/"):
+def _checked(given: _Given) -> Options:
+    run_path = given.last("run-path", str(DEFAULT_RUN_PATH)) or ""
+    if not run_path.startswith("/"):
         raise OptionError("-m requires an absolute pathname")
-    processes = _number(given.processes)
+    processes = _number(given.last("processes", str(DEFAULT_PROCESSES)))
     if processes is None or processes < 0:
         raise OptionError("invalid number of worker processes defined")
-    cache_kib = _number(given.cache_size) if given.cache_size is not None else None
-    if given.cache_size is not None and (cache_kib is None or cache_kib <= 0):
+    cache_kib = _number(given.last("cache-size"))
+    if "cache-size" in given and (cache_kib is None or cache_kib <= 0):
         raise OptionError("cache size must be positive and non zero")
-    seconds = _number(given.cache_timeout)
+    seconds = _number(given.last("cache-timeout", str(DEFAULT_CACHE_SECONDS)))
     if seconds is None or seconds == 0:
         raise OptionError("cache timeout must be positive")
     try:
-        settings = read_settings(given.option)
+        settings = read_settings(given.values.get("option", ()))
     except SettingError as error:
         raise OptionError(str(error)) from None
-    mechanism = MECHANISMS.get(given.mechanism.lower())
-    if mechanism is None:
-        hint = did_you_mean(given.mechanism.lower(), MECHANISMS)
-        raise OptionError(
-            f"unknown authentication mechanism: {given.mechanism}{hint}\nthis version has: {' '.join(MECHANISMS)}"
-        )
-    option = given.mechanism_option if given.mechanism_option is not None else given.host
+    mechanism = _mechanism(given.last("mechanism") or "")
     return Options(
         mechanism=mechanism,
-        mechanism_option=option,
-        run_path=Path(given.run_path),
+        mechanism_option=given.last("mechanism-option", given.last("host")),
+        run_path=Path(run_path),
         processes=processes,
-        cache=given.cache,
+        cache="cache" in given,
         cache_kib=cache_kib,
         cache_seconds=seconds if seconds > 0 else None,
-        append_realm=given.append_realm,
-        verbose=given.verbose or given.debug,
-        foreground=given.foreground or given.debug,
-        user=given.user,
+        append_realm="append-realm" in given,
+        verbose="verbose" in given or "debug" in given,
+        foreground="foreground" in given or "debug" in given,
+        user=given.last("user") or DEFAULT_USER,
         settings=settings,
-        warnings=tuple(_warnings(given, mechanism, option)),
+        warnings=tuple(_warnings(given, mechanism)),
     )
 
 
-def _warnings(given: argparse.Namespace, mechanism: Mechanism, option: str | None) -> list[str]:
-    warnings = []
-    if given.time_of_day:
-        warnings.append("-T has no effect: no saslauthd ever checked the time of day; PAM's pam_time does")
-    if given.host is not None:
-        warnings.append("-H is an old name of -O; use -O")
-    if option is not None and not mechanism.uses_option:
-        warnings.append(f"-O has no effect: mechanism {mechanism.name} takes no option")
-    if given.cache:
-        warnings.append("-c has no effect yet: this version has no credential cache")
-    return warnings
-
-
-def _number(text: str) -> int | None:
+def _mechanism(name: str) -> Mechanism:
     try:
-        return int(text)
+        return MECHANISMS[name.lower()]
+    except KeyError:
+        hint = did_you_mean(name.lower(), MECHANISMS)
+        raise OptionError(
+            f"unknown authentication mechanism: {name}{hint}\nthis version has: {' '.join(MECHANISMS)}"
+        ) from None
+
+
+def _warnings(given: _Given, mechanism: Mechanism) -> Iterator[str]:
+    if "time-of-day" in given:
+        yield "-T has no effect: no saslauthd ever checked the time of day; PAM's pam_time does"
+    if "host" in given:
+        yield "-H is an old name of -O; use -O"
+    if not mechanism.uses_option and ("mechanism-option" in given or "host" in given):
+        yield f"-O has no effect: mechanism {mechanism.name} takes no option"
+    if "cache" in given:
+        yield "-c has no effect yet: this version has no credential cache"
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return int(text or "")
     except ValueError:
         return None
 
 
-def _print_version(stream: IO[str]) -> None:
-    print(f"pysaslauthd {__version__}", file=stream)
-    print(f"authentication mechanisms: {' '.join(MECHANISMS)}", file=stream)
-    print(file=stream)
+def _print_version() -> None:
+    print(f"pysaslauthd {__version__}", file=sys.stderr)
+    print(f"authentication mechanisms: {' '.join(MECHANISMS)}\n", file=sys.stderr)
 
 
-def _print_usage(stream: IO[str], complaint: str) -> None:
+def _usage(status: int, complaint: str = "") -> SystemExit:
+    """Print the usage text, behind a complaint if there is one; what to raise."""
     if complaint:
-        print(complaint, file=stream)
-    print("usage: pysaslauthd [options]\n\noption information:", file=stream)
-    for option, explanation in _SUMMARY:
-        print(f"  {option:<32} {explanation}", file=stream)
-    print("\nsettings:", file=stream)
+        print(complaint, file=sys.stderr)
+    print("usage: pysaslauthd [options]\n\noption information:", file=sys.stderr)
+    for flag in _FLAGS:
+        option = f"-{flag.letter}, --{flag.name}" + (f" <{flag.argument}>" if flag.argument else "")
+        print(f"  {option:<32} {flag.explanation}", file=sys.stderr)
+    print("\nsettings:", file=sys.stderr)
     for name, explanation in explanations().items():
-        print(f"  {name:<18} {explanation}", file=stream)
-    print(file=stream)
-    _print_version(stream)
+        print(f"  {name:<18} {explanation}", file=sys.stderr)
+    print(file=sys.stderr)
+    _print_version()
+    return SystemExit(status)

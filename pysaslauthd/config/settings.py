@@ -111,7 +111,7 @@ class Settings:
         Path("/dev/log"), read_path_or_none, "where the system's log daemon listens; empty for none"
     )
     field_limit: int = _setting(
-        256, count_between(1, LARGEST_FIELD), "longest login, service, realm or client address"
+        256, count_between(1, 4096), "longest login, service, realm or client address"
     )
     password_limit: int = _setting(8192, count_between(1, LARGEST_FIELD), "longest password")
     read_timeout: float = _setting(

@@ -14,13 +14,19 @@ from typing import NamedTuple
 from pysaslauthd.core.answer import Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
-from pysaslauthd.core.wire import LARGEST_FIELD, counted
+from pysaslauthd.core.wire import counted
 
 VERSION = 1
 """Raised with each change of a message in this module or in ``verbs``."""
 
-LARGEST_PACKET = 0x60000
-"""Bytes; five fields of 65,535 and their lengths fit."""
+LARGEST_PACKET = 0x20000
+"""Bytes; the largest login that the settings allow is below 90,000."""
+
+LARGEST_TEXT = 1024
+"""Bytes of a text for the log. Longer ones are cut by an honest worker."""
+
+MOST_DETAILS = 32
+"""Lines for the log at debug that one answer may bring."""
 
 _KIND_LOGIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"P", b"S", b"R"
 _LOGIN = struct.Struct("!cQ?")
@@ -81,11 +87,11 @@ def encode_status(message: Status) -> bytes:
 
 
 def encode_result(message: Result) -> bytes:
-    """The packet of a Result. Texts longer than 65,535 bytes are cut: they are for a log line."""
+    """The packet of a Result; what exceeds the limits of its texts is cut."""
     answer = message.answer
     header = _RESULT.pack(_KIND_RESULT, message.id, answer.verdict, answer.cause, answer.delay_ms)
-    texts = (answer.reason, *answer.details)
-    return header + b"".join(counted(text.encode(errors="replace")[:LARGEST_FIELD]) for text in texts)
+    texts = (answer.reason, *answer.details[:MOST_DETAILS])
+    return header + b"".join(counted(text.encode(errors="replace")[:LARGEST_TEXT]) for text in texts)
 
 
 def decode_for_worker(packet: bytes) -> Login | Probe:
@@ -121,10 +127,17 @@ def decode_for_front(packet: bytes) -> Status | Result:
         if kind != _KIND_RESULT:
             raise MessageError(f"unknown message {kind!r} from a worker")
         _, number, verdict, cause, delay_ms = _RESULT.unpack_from(packet)
-        reason, *details = (text.decode(errors="replace") for text in _split(packet, _RESULT.size))
+        reason, *details = _texts(packet)
         return Result(number, Answer(Verdict(verdict), Cause(cause), reason, delay_ms, tuple(details)))
     except (struct.error, ValueError):
         raise MessageError(f"malformed message {kind!r} from a worker") from None
+
+
+def _texts(packet: bytes) -> list[str]:
+    texts = list(_split(packet, _RESULT.size))
+    if len(texts) > 1 + MOST_DETAILS or any(len(text) > LARGEST_TEXT for text in texts):
+        raise MessageError("an answer with more to log than there is room for")
+    return [text.decode(errors="replace") for text in texts]
 
 
 def _split(packet: bytes, offset: int) -> Iterator[bytes]:

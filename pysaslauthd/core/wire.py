@@ -163,6 +163,8 @@ class RequestReader:
             if b"\0" in value:
                 raise BadFieldError(f"NUL byte in {name}")
         login, password, service, realm, *rest = self._fields
+        # The password shall live in the request alone, not as long as this reader.
+        self._buffer, self._fields = b"", []
         return Request(login, Secret(password), service, realm, rest[0] if rest else None)
 
 

@@ -1,15 +1,19 @@
 """One connection: read a request, wait for its answer, send it, close without losing it."""
 
 import asyncio
+import contextlib
+import functools
 import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pysaslauthd import logs
 from pysaslauthd.config.settings import Settings
 from pysaslauthd.core.answer import Answer, Verdict
 from pysaslauthd.core.wire import Limits, ProtocolError, Request, RequestReader, encode_reply
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.logs import log
 
 CHUNK = 16_384
 """Bytes of a read; libsasl's largest request is 8,192, so one read nearly always takes all."""
@@ -50,6 +54,20 @@ class ClientOptions(NamedTuple):
         return encode_reply(accepted=accepted, reason=answer.reason if self.reply_reason else "")
 
 
+def _closing_on_error(method: Callable[..., None]) -> Callable[..., None]:
+    """An exception is a bug of ours: it costs this client its answer, and nobody else anything."""
+
+    @functools.wraps(method)
+    def call(self: "Client", *arguments: object) -> None:
+        try:
+            method(self, *arguments)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the client must not stay for ever)
+            log.error(f"internal error: {logs.describe(error)}")
+            self.close()
+
+    return call
+
+
 class Client:
     """A connected client. It owns its socket; ``on_close`` is called once, when that is closed.
 
@@ -57,8 +75,20 @@ class Client:
     leave this one alone.
     """
 
-    __slots__ = ("_expects_address", "_gate", "_loop", "_on_close", "_on_request", "_options", "_reader", "_socket", "_statistics",
-                 "_timer", "_watched")  # fmt: skip
+    __slots__ = (
+        "_expects_address",
+        "_gate",
+        "_is_closed",
+        "_is_watched",
+        "_loop",
+        "_on_close",
+        "_on_request",
+        "_options",
+        "_reader",
+        "_socket",
+        "_statistics",
+        "_timer",
+    )
 
     def __init__(
         self,
@@ -79,8 +109,9 @@ class Client:
         self._on_close = on_close
         self._reader = RequestReader(options.limits)
         self._timer: asyncio.TimerHandle | None = None
-        self._watched = False
         self._expects_address = False
+        self._is_watched = False
+        self._is_closed = False
 
     def begin(self) -> None:
         """Read what is there already, which is nearly always all, and wait for the rest if not."""
@@ -92,12 +123,16 @@ class Client:
 
     def close(self) -> None:
         """Close the connection, whatever it was doing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         self._unwatch()
         self._socket.close()
         self._on_close(self)
 
+    @_closing_on_error
     def _read(self) -> None:
         try:
             request, is_end = self._take()
@@ -130,15 +165,15 @@ class Client:
                 return self._reader.settle(), False
 
     def _wait_for_more(self) -> None:
-        if not self._watched:
-            self._watched = True
-            self._loop.add_reader(self._socket.fileno(), self._read)
+        if not self._is_watched:
+            self._watch(self._read)
             self._set_timer(self._options.read_timeout, self._patience_ended)
         if self._reader.has_request and not self._expects_address:
             # Once: each further byte does not make the wait longer.
             self._expects_address = True
             self._set_timer(FIFTH_FIELD_WAIT, self._patience_ended)
 
+    @_closing_on_error
     def _patience_ended(self) -> None:
         try:
             request = self._reader.finish()
@@ -154,44 +189,44 @@ class Client:
     def _refuse(self, error: ProtocolError) -> None:
         self._gate.refuse(error)
         self._on_request(self)
-        self._answer_with(
-            encode_reply(accepted=False, reason=error.reason if self._options.reply_reason else "")
-        )
+        self._reply(encode_reply(accepted=False, reason=error.reason if self._options.reply_reason else ""))
 
     def _submit(self, request: Request) -> None:
         self._unwatch()
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self._on_request(self)
         self._gate.login(request, self._answered)
 
+    @_closing_on_error
     def _answered(self, answer: Answer) -> None:
         reply = self._options.reply(answer)
         if reply == _CLOSE_WITHOUT_ANSWER:
             self.close()
-        else:
-            self._answer_with(reply)
+        elif not self._is_closed:
+            self._reply(reply)
 
-    def _answer_with(self, reply: bytes) -> None:
+    def _reply(self, reply: bytes) -> None:
         self._unwatch()
         try:
             self._socket.send(reply, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-            if not self._socket.recv(CHUNK, socket.MSG_DONTWAIT):
-                self.close()
-                return
-            self._socket.shutdown(socket.SHUT_WR)
-        except BlockingIOError:
-            self.close()  # nothing is left unread: the reply is safe
-            return
         except OSError:
             self._statistics.unheard += 1
             self.close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Close without destroying the reply: bytes that were not read would reset the peer."""
+        if self._drained():
+            self.close()
             return
-        self._watched = True
-        self._loop.add_reader(self._socket.fileno(), self._drain)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._watch(self._drain)
         self._set_timer(LINGER, self.close)
 
+    @_closing_on_error
     def _drain(self) -> None:
         try:
             if self._socket.recv(CHUNK, socket.MSG_DONTWAIT):
@@ -202,12 +237,22 @@ class Client:
             pass
         self.close()
 
+    def _drained(self) -> bool:
+        try:
+            return not self._socket.recv(CHUNK, socket.MSG_DONTWAIT)
+        except OSError:
+            return True
+
     def _set_timer(self, seconds: float, action: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(seconds, action)
 
+    def _watch(self, action: Callable[[], None]) -> None:
+        self._loop.add_reader(self._socket.fileno(), action)
+        self._is_watched = True
+
     def _unwatch(self) -> None:
-        if self._watched:
+        if self._is_watched:
             self._loop.remove_reader(self._socket.fileno())
-            self._watched = False
+            self._is_watched = False

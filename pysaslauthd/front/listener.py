@@ -17,6 +17,7 @@ EXHAUSTED_PAUSE = 0.1
 """Seconds without accepting when the system has no descriptor or memory left."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_CLIENT_HAS_GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR})
 
 
 class Listener:
@@ -31,6 +32,7 @@ class Listener:
         limit: int,
         statistics: Statistics,
     ) -> None:
+        listening.setblocking(False)
         self._loop = loop
         self._socket = listening
         self._gate = gate
@@ -40,11 +42,13 @@ class Listener:
         self._silent: dict[Client, None] = {}
         self._clients: set[Client] = set()
         self._on_empty: Callable[[], None] | None = None
-        self._accepting = False
+        self._is_draining = False
+        self._is_accepting = False
         self._resume()
 
     def drain(self, on_empty: Callable[[], None]) -> None:
         """Take who connected already, then nobody any more; ``on_empty`` when the last has gone."""
+        self._is_draining = True
         self._on_empty = on_empty
         while self._accept():
             pass
@@ -55,13 +59,13 @@ class Listener:
         self._check_empty()
 
     def _resume(self) -> None:
-        if not self._accepting and self._on_empty is None:
-            self._accepting = True
+        if not self._is_accepting and not self._is_draining:
+            self._is_accepting = True
             self._loop.add_reader(self._socket.fileno(), self._on_readable)
 
     def _pause(self) -> None:
-        if self._accepting:
-            self._accepting = False
+        if self._is_accepting:
+            self._is_accepting = False
             self._loop.remove_reader(self._socket.fileno())
 
     def _on_readable(self) -> None:
@@ -80,12 +84,16 @@ class Listener:
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno in _EXHAUSTED:
-                log.error(f"cannot accept a client: {error.strerror}")
-                self._pause()
-                self._loop.call_later(EXHAUSTED_PAUSE, self._resume)
-                return False
-            return True  # that client has gone
+            if error.errno in _CLIENT_HAS_GONE:
+                return True
+            if error.errno not in _EXHAUSTED:
+                raise  # the socket is no good any more; the master makes another
+            log.error(f"cannot accept a client: {error.strerror}")
+            if self._silent:
+                self._evict()
+            self._pause()
+            self._loop.call_later(EXHAUSTED_PAUSE, self._resume)
+            return False
         if is_full:
             self._evict()
         client = Client(
@@ -114,5 +122,5 @@ class Listener:
 
     def _check_empty(self) -> None:
         if self._on_empty is not None and not self._clients:
-            on_empty, self._on_empty = self._on_empty, lambda: None
+            on_empty, self._on_empty = self._on_empty, None
             on_empty()

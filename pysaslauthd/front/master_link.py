@@ -49,11 +49,12 @@ class MasterLink:
         self._say(ForMaster(ToMaster.KILL, number=number))
 
     def _sign_of_life(self) -> None:
-        self._say(ForMaster(ToMaster.ALIVE))
+        if not self._outbox:  # what waits there is a sign as good
+            self._say(ForMaster(ToMaster.ALIVE))
         self._loop.call_later(ALIVE_INTERVAL, self._sign_of_life)
 
     def _say(self, message: ForMaster) -> None:
-        # Bounded by what one generation can want and kill: its workers, and a sign of life a second.
+        # Bounded by what one generation can want and kill: its workers.
         self._outbox.append(verbs.encode(message))
         self._flush()
 

@@ -7,12 +7,14 @@ killed; the logins it held are unavailable, and nobody else's.
 """
 
 import asyncio
+import contextlib
 import enum
 import socket
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pysaslauthd.config.options import Options
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Answer, Cause, unavailable
 from pysaslauthd.core.identity import Identity
@@ -24,6 +26,9 @@ from pysaslauthd.logs import log
 
 LEAVE_LIMIT = 5.0
 """Seconds that a retired worker has to end before it is killed."""
+
+START_LIMIT = 10.0
+"""Seconds that a new worker has to introduce itself before it is killed."""
 
 Deliver = Callable[[Answer], None]
 
@@ -38,6 +43,19 @@ class PoolOptions(NamedTuple):
     login_timeout: float
     queue_timeout: float
     queue_length: int
+
+    @classmethod
+    def of(cls, options: Options) -> "PoolOptions":
+        """What the command line says of it."""
+        return cls(
+            name=options.mechanism.name,
+            size=options.workers,
+            share=options.share,
+            concurrency=options.mechanism.concurrency,
+            login_timeout=options.settings.login_timeout,
+            queue_timeout=options.settings.queue_timeout,
+            queue_length=options.settings.queue_length,
+        )
 
 
 class _State(enum.Enum):
@@ -67,7 +85,7 @@ class _Ticket:
 
 
 class _Worker:
-    __slots__ = ("channel", "held", "number", "probed", "served", "state")
+    __slots__ = ("channel", "held", "number", "probed", "served", "start_timer", "state")
 
     def __init__(self, number: int, channel: socket.socket) -> None:
         self.number = number
@@ -76,6 +94,7 @@ class _Worker:
         self.held: dict[int, _Ticket] = {}
         self.served = 0
         self.probed = False
+        self.start_timer: asyncio.TimerHandle | None = None
 
 
 class Pool:
@@ -107,19 +126,20 @@ class Pool:
     def submit(self, identity: Identity, password: Secret, deliver: Deliver) -> None:
         """Have a worker check this; ``deliver`` gets the answer exactly once, within the deadline."""
         ticket = _Ticket(identity, password, deliver)
-        if self._free and not self._queue:
-            self._hand_over(ticket)
-        elif len(self._queue) >= self._options.queue_length:
+        if not self._queue and self._hand_over(ticket):
+            return
+        if len(self._queue) >= self._options.queue_length:
             ticket.end(unavailable(Cause.SHED, "too many logins are waiting"))
-        else:
-            self._queue.append(ticket)
-            self._statistics.queued += 1
-            ticket.timer = self._loop.call_later(self._options.queue_timeout, self._waited_too_long, ticket)
+            return
+        self._queue.append(ticket)
+        self._statistics.queued += 1
+        ticket.timer = self._loop.call_later(self._options.queue_timeout, self._waited_too_long, ticket)
 
     def adopt(self, number: int, channel: socket.socket) -> None:
         """The master started a worker; it counts once it has introduced itself."""
         channel.setblocking(False)
         worker = _Worker(number, channel)
+        worker.start_timer = self._loop.call_later(START_LIMIT, self._started_too_slowly, worker)
         self._workers[number] = worker
         self._loop.add_reader(channel.fileno(), self._receive, worker)
 
@@ -129,10 +149,12 @@ class Pool:
         if timer is not None:
             timer.cancel()
         worker = self._workers.get(number)
-        while worker is not None and number in self._workers:
-            # Something it left behind may hold the other end open, so no end of file is waited for.
-            if not self._receive(worker):
-                self._lose(worker, "worker died")
+        if worker is None:
+            return
+        while self._receive(worker):
+            pass
+        # Something it left behind may hold the other end open, so no end of file is waited for.
+        self._lose(worker, "worker died")
 
     def probe(self) -> None:
         """Ask each worker for its status, which goes to the log; a busy one answers when it is done."""
@@ -140,21 +162,33 @@ class Pool:
             if worker.state is _State.STARTING:
                 worker.probed = True  # it is about to introduce itself
             elif worker.state is _State.READY and not worker.probed:
-                worker.probed = self._send(worker, messages.encode_probe())
+                with contextlib.suppress(OSError):
+                    worker.channel.send(messages.encode_probe())
+                    worker.probed = True
 
-    def _hand_over(self, ticket: _Ticket) -> None:
+    def _hand_over(self, ticket: _Ticket) -> bool:
+        """Give the login to a free worker, or end it if that cannot be; False if none is free."""
         assert ticket.password is not None
-        worker = self._free[-1]
         number = self._next_id
         packet = messages.encode_login(Login(number, ticket.identity, ticket.password))
-        if not self._send(worker, packet):
-            # It died before it took this login, which is lost on nobody.
-            self._lose(worker, "worker died")
-            self._queue.appendleft(ticket)
-            self._statistics.queued += 1
-            self._serve_queue()
-            return
-        self._next_id += 1
+        while self._free:
+            worker = self._free[-1]
+            try:
+                worker.channel.send(packet)
+            except (BrokenPipeError, ConnectionResetError):
+                # It died before it took this login, which is lost on nobody.
+                self._lose(worker, "worker died")
+                continue
+            except OSError as error:
+                log.error(f"{self._options.name} worker {worker.number} cannot be told: {error.strerror}")
+                ticket.end(unavailable(Cause.CRASH, "no worker could be told"))
+                return True
+            self._next_id += 1
+            self._assign(worker, number, ticket)
+            return True
+        return False
+
+    def _assign(self, worker: _Worker, number: int, ticket: _Ticket) -> None:
         ticket.password = None
         if ticket.timer is not None:
             ticket.timer.cancel()
@@ -165,15 +199,17 @@ class Pool:
             worker.state = _State.RETIRING
             self._master.want(self._index)
         if worker.state is _State.RETIRING or len(worker.held) >= self._options.concurrency:
-            self._free.pop()
+            self._free.remove(worker)
 
     def _serve_queue(self) -> None:
-        while self._queue and self._free:
+        while self._queue and self._hand_over(self._queue[0]):
+            self._queue.popleft()
             self._statistics.queued -= 1
-            self._hand_over(self._queue.popleft())
 
     def _receive(self, worker: _Worker) -> bool:
-        """Take one message; False if there is none to take."""
+        """Take one message; False if there is none, now or for ever."""
+        if worker.number not in self._workers:
+            return False
         try:
             packet = worker.channel.recv(messages.LARGEST_PACKET)
         except BlockingIOError:
@@ -182,7 +218,7 @@ class Pool:
             packet = b""
         if not packet:
             self._lose(worker, "worker died")
-            return True
+            return False
         try:
             self._hear(worker, messages.decode_for_front(packet))
         except MessageError as error:
@@ -210,6 +246,8 @@ class Pool:
     def _welcome(self, worker: _Worker, message: Status) -> None:
         if message.version != messages.VERSION:
             raise MessageError(f"message version {message.version}, expected {messages.VERSION}")
+        if worker.start_timer is not None:
+            worker.start_timer.cancel()
         worker.state = _State.READY
         self._make_free(worker)
         if self._on_ready is not None:
@@ -254,17 +292,18 @@ class Pool:
 
     def _forget(self, worker: _Worker) -> None:
         del self._workers[worker.number]
+        if worker.start_timer is not None:
+            worker.start_timer.cancel()
         if worker in self._free:
             self._free.remove(worker)
         self._loop.remove_reader(worker.channel.fileno())
         worker.channel.close()
 
-    def _send(self, worker: _Worker, packet: bytes) -> bool:
-        try:
-            worker.channel.send(packet)
-        except OSError:
-            return False
-        return True
+    def _started_too_slowly(self, worker: _Worker) -> None:
+        log.error(
+            f"{self._options.name} worker {worker.number} did not come up in {START_LIMIT:g} s and is killed"
+        )
+        self._condemn(worker, "worker did not come up")
 
     def _waited_too_long(self, ticket: _Ticket) -> None:
         self._queue.remove(ticket)

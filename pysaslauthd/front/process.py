@@ -1,11 +1,10 @@
 """The front as a process: its parts, put together around one loop."""
 
 import asyncio
-import contextlib
 import dataclasses
+import os
 import resource
 import socket
-from collections.abc import Sequence
 
 import uvloop
 
@@ -21,95 +20,78 @@ from pysaslauthd.front.pool import Pool, PoolOptions
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.logs import log
 
-SPARE_DESCRIPTORS = 64
-"""For channels, log and loop, beside one for each client."""
+EXIT_INTERNAL_ERROR = 70
+"""EX_SOFTWARE."""
 
-FRESH_WORKERS = 5
-"""Workers kept waiting under ``-n 0``, where each serves one login."""
+SPARE_DESCRIPTORS = 32
+"""For loop, log, channel to the master and a little more, beside clients and workers."""
 
 
-def run(channel: socket.socket, listeners: Sequence[socket.socket], options: Options) -> None:
+def run(channel: socket.socket, listening: socket.socket, options: Options) -> None:
     """Serve until the master says drain and the last client has gone, or the master is gone."""
-    _raise_descriptor_limit(options.settings.connections + SPARE_DESCRIPTORS)
-    loop = uvloop.new_event_loop()
-    loop.set_exception_handler(_log_exception)
-    front = _Front(loop, channel, listeners, options)
-    loop.run_forever()
-    del front
+    _Front(channel, listening, options).run()
 
 
 class _Front:
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        channel: socket.socket,
-        listeners: Sequence[socket.socket],
-        options: Options,
-    ) -> None:
-        self._loop = loop
+    def __init__(self, channel: socket.socket, listening: socket.socket, options: Options) -> None:
+        self._loop = uvloop.new_event_loop()
+        self._loop.set_exception_handler(self._on_exception)
         self._statistics = Statistics()
-        self._master = MasterLink(loop, channel, self._heard, loop.stop)
-        self._pool = Pool(loop, 0, pool_options(options), self._master, self._statistics, self._master.ready)
-        self._listeners = [
-            Listener(
-                loop,
-                listening,
-                Gate(loop, self._pool, options, self._statistics),
-                ClientOptions.of(options.settings),
-                options.settings.connections,
-                self._statistics,
-            )
-            for listening in listeners
-        ]
-        self._draining = 0
+        self._master = MasterLink(self._loop, channel, self._heard, self._loop.stop)
+        self._pool = Pool(
+            self._loop, 0, PoolOptions.of(options), self._master, self._statistics, self._master.ready
+        )
+        self._listener = Listener(
+            self._loop,
+            listening,
+            Gate(self._loop, self._pool, options, self._statistics),
+            ClientOptions.of(options.settings),
+            room_for_clients(options),
+            self._statistics,
+        )
+
+    def run(self) -> None:
+        """Until there is nothing left to do."""
+        self._loop.run_forever()
 
     def _heard(self, message: ForFront, channel: socket.socket | None) -> None:
         match message.verb:
             case ToFront.WORKER if channel is not None:
                 self._pool.adopt(message.number, channel)
+            case ToFront.WORKER:
+                # No descriptor was free for its channel, so the system dropped it on the way.
+                self._master.kill(message.number)
+                self._master.want(message.pool)
             case ToFront.GONE:
                 self._pool.gone(message.number)
             case ToFront.DRAIN:
-                self._draining = len(self._listeners)
-                for listener in self._listeners:
-                    listener.drain(self._drained)
+                self._listener.drain(self._loop.stop)
             case ToFront.REPORT:
                 self._report()
-
-    def _drained(self) -> None:
-        self._draining -= 1
-        if self._draining == 0:
-            self._loop.stop()
 
     def _report(self) -> None:
         counts = dataclasses.asdict(self._statistics)
         log.info("statistics", process="front", descriptors=len(open_descriptors()), **counts)
         self._pool.probe()
 
-
-def pool_options(options: Options) -> PoolOptions:
-    """How many workers, and for how long each. ``-n 0`` is a share of one, not another code path."""
-    settings, mechanism = options.settings, options.mechanism
-    share = settings.worker_share or mechanism.share
-    return PoolOptions(
-        name=mechanism.name,
-        size=options.processes or FRESH_WORKERS,
-        share=share if options.processes else 1,
-        concurrency=mechanism.concurrency,
-        login_timeout=settings.login_timeout,
-        queue_timeout=settings.queue_timeout,
-        queue_length=settings.queue_length,
-    )
+    def _on_exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """Clients catch their own errors, so this is one of the front itself: it starts anew."""
+        error = context.get("exception")
+        what = logs.describe(error) if isinstance(error, BaseException) else context.get("message")
+        log.critical(f"internal error: {what}")
+        os._exit(EXIT_INTERNAL_ERROR)
 
 
-def _raise_descriptor_limit(wanted: int) -> None:
+def room_for_clients(options: Options) -> int:
+    """How many clients may be connected: as many as set, or as many as there are descriptors for."""
+    wanted = options.settings.connections
+    # Twice the workers, as retired ones may still be leaving.
+    others = 2 * options.workers + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
-
-
-def _log_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    error = context.get("exception")
-    what = logs.describe(error) if isinstance(error, BaseException) else context.get("message")
-    log.error(f"internal error: {what}")
+    if soft < wanted + others:
+        soft = wanted + others if hard == resource.RLIM_INFINITY else min(wanted + others, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    room = max(1, min(wanted, soft - others))
+    if room < wanted:
+        log.warning(f"the limit of {hard} open files leaves room for {room} clients, not {wanted}")
+    return room

@@ -2,6 +2,9 @@
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
+SAME_ACCIDENT = 0.05
+"""Seconds in which several deaths have one cause."""
+
 STEADY_LIFE = 10.0
 """Seconds without a death after which the next one is a single accident again."""
 
@@ -20,8 +23,10 @@ class Backoff:
 
     def died(self, now: float) -> None:
         """Something started here ended by itself at ``now``."""
-        if now - self._last_death > STEADY_LIFE:
+        since, self._last_death = now - self._last_death, now
+        if since <= SAME_ACCIDENT:
+            return
+        if since > STEADY_LIFE:
             self._pause = 0.0
         self.not_before = now + self._pause
         self._pause = min(self._pause * 2 or FIRST_PAUSE, LONGEST_PAUSE)
-        self._last_death = now

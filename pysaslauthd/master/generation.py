@@ -13,13 +13,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pysaslauthd.core import verbs
-from pysaslauthd.core.messages import VERSION, MessageError
+from pysaslauthd.core.messages import LARGEST_PACKET, VERSION, MessageError
 from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
 from pysaslauthd.logs import log
 from pysaslauthd.master import process
 from pysaslauthd.master.backoff import Backoff
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.process import Role
+from pysaslauthd.master.runpath import MuxSocket
 
 FORKS_PER_SECOND = 250
 """More than ``-n 0`` on this project's test machine can use, and too few to take the machine down."""
@@ -29,6 +30,9 @@ FRONT_SILENCE = 30.0
 
 _VERBS_PER_WAKEUP = 64
 _FORK_WINDOW = 1.0
+
+
+_CHANNEL_BUFFER = 2 * LARGEST_PACKET
 
 
 class PoolPlan(NamedTuple):
@@ -42,11 +46,11 @@ class PoolPlan(NamedTuple):
 
 
 class FrontPlan(NamedTuple):
-    """The front, as the master sees it."""
+    """The front, as the master sees it. ``main`` gets the channel and the listening sockets."""
 
     rights: Rights
-    listeners: tuple[socket.socket, ...]
-    main: Callable[[socket.socket], None]
+    mux: MuxSocket
+    main: Callable[[socket.socket, socket.socket], None]
 
 
 class _Worker(NamedTuple):
@@ -58,7 +62,7 @@ class Generation:
     """Starts, feeds and ends one front and its workers. All times are monotonic seconds."""
 
     def __init__(self, front: FrontPlan, pools: tuple[PoolPlan, ...], now: float) -> None:
-        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel, theirs = _channel()
         # The socket and not each call: Python's send_fds takes flags and forgets them.
         self.channel.setblocking(False)
         self.is_ready = False
@@ -75,10 +79,11 @@ class Generation:
         self._forks = 0
         self._last_sign = now
         with theirs:
-            descriptors = (theirs.fileno(), *(listener.fileno() for listener in front.listeners))
+            listening = front.mux.socket
+            descriptors = (theirs.fileno(), listening.fileno())
             try:
                 self.front_pid = process.start(
-                    Role("pysasl-front", front.rights, descriptors, lambda: front.main(theirs))
+                    Role("pysasl-front", front.rights, descriptors, lambda: front.main(theirs, listening))
                 )
             except OSError:
                 self.channel.close()
@@ -120,13 +125,16 @@ class Generation:
             self._kill_front()  # reset: it ended with our verbs unread
 
     def tick(self, now: float) -> float:
-        """Start what is due; the time of the next call if nothing else happens before."""
-        if self.front_ended:
-            return float("inf")
+        """Start what is due; the time of the next call if nothing else happens before.
+
+        To be called while the front lives.
+        """
+        if now - self._last_sign > FRONT_SILENCE:
+            self.hear(now)  # we may have been the ones that slept
         if now - self._last_sign > FRONT_SILENCE:
             log.error(f"front {self.front_pid} gave no sign for {FRONT_SILENCE:.0f} s and is killed")
             self._kill_front()
-            return float("inf")
+            self._last_sign = now
         due = self._last_sign + FRONT_SILENCE + 0.1
         for pool, plan in enumerate(self._pools):
             while self._wanted[pool] and self._count(pool) < plan.limit:
@@ -151,7 +159,7 @@ class Generation:
         del self._pids[worker.number]
         if self.front_ended:
             return True
-        if status != 0 and worker.number not in self._condemned:
+        if not has_left(status) and worker.number not in self._condemned:
             self._backoffs[worker.pool].died(now)
             if not self.draining:
                 log.warning(f"{self._pools[worker.pool].name} worker {pid} {describe_status(status)}")
@@ -199,7 +207,7 @@ class Generation:
         plan = self._pools[pool]
         number = self._next_number
         try:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours, theirs = _channel()
             with ours, theirs:
                 pid = process.start(
                     Role(f"pysasl-{plan.name}", plan.rights, (theirs.fileno(),), lambda: plan.main(theirs))
@@ -243,6 +251,19 @@ class Generation:
     def _kill_workers(self) -> None:
         for pid in self._workers:
             os.kill(pid, signal.SIGKILL)
+
+
+def _channel() -> tuple[socket.socket, socket.socket]:
+    """Two ends that take the largest packet, whatever the system's default is."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CHANNEL_BUFFER)
+    return ends
+
+
+def has_left(status: int) -> bool:
+    """Whether a wait status is that of a child whose code came to its end."""
+    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == process.EXIT_LEFT
 
 
 def describe_status(status: int) -> str:

@@ -34,29 +34,29 @@ class _CapabilitySet(ctypes.Structure):
     )
 
 
+def has_capability(capability: Capability) -> bool:
+    """Whether this process is permitted it."""
+    sets = _capabilities()
+    return bool(sets[0].permitted & 1 << capability)
+
+
 def set_capabilities(*kept: Capability) -> None:
     """Keep these, permitted and in effect, and give all others up for good.
 
     :raises OSError: one of them was not there to keep.
     """
     mask = sum(1 << capability for capability in kept)
-    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
     sets = (_CapabilitySet * 2)()
     sets[0].effective = sets[0].permitted = mask
-    if _libc.capset(ctypes.byref(header), sets) != 0:
-        raise _error("capset")
+    _put_capabilities(sets)
 
 
 def suspend_capabilities() -> None:
     """Put none of the permitted capabilities into effect, but keep them permitted."""
-    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
-    sets = (_CapabilitySet * 2)()
-    if _libc.capget(ctypes.byref(header), sets) != 0:
-        raise _error("capget")
+    sets = _capabilities()
     for half in sets:
         half.effective = half.inheritable = 0
-    if _libc.capset(ctypes.byref(header), sets) != 0:
-        raise _error("capset")
+    _put_capabilities(sets)
 
 
 def keep_capabilities() -> None:
@@ -88,6 +88,20 @@ def set_name(name: str) -> None:
     """The name that ``ps`` shows beside the command line; 15 bytes."""
     buffer = ctypes.create_string_buffer(name.encode()[:15])
     _prctl(_PR_SET_NAME, ctypes.addressof(buffer))
+
+
+def _capabilities() -> "ctypes.Array[_CapabilitySet]":
+    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+    sets = (_CapabilitySet * 2)()
+    if _libc.capget(ctypes.byref(header), sets) != 0:
+        raise _error("capget")
+    return sets
+
+
+def _put_capabilities(sets: "ctypes.Array[_CapabilitySet]") -> None:
+    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+    if _libc.capset(ctypes.byref(header), sets) != 0:
+        raise _error("capset")
 
 
 def _prctl(operation: int, argument: int) -> None:

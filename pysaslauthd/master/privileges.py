@@ -51,6 +51,32 @@ def _user(name: str) -> User:
     return User(name, entry.pw_uid, entry.pw_gid)
 
 
+def missing_rights(rights: Rights) -> str:
+    """What a worker of ``rights`` will not be able to read, in words for the log; else ``""``."""
+    if rights.user is None:
+        shut = [path for path in rights.reads if not _readable(path)]
+        return f"{_listed(shut)} cannot be read by this user" if shut else ""
+    if kernel.has_capability(kernel.Capability.DAC_READ_SEARCH):
+        return ""
+    shut = [path for path in rights.reads if not reading_groups((path,)) and not _is_open_to_all(path)]
+    return (
+        f"{_listed(shut)} needs a group that may read it, as root lacks CAP_DAC_READ_SEARCH here"
+        if shut
+        else ""
+    )
+
+
+def _is_open_to_all(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & 0o004)
+    except OSError:
+        return False
+
+
+def _listed(paths: list[Path]) -> str:
+    return ", ".join(map(str, paths))
+
+
 def forbid_cores() -> None:
     """No core file of this process or its children, whatever the system's core pattern is."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -72,8 +98,7 @@ def give_up(rights: Rights) -> None:
     try:
         kernel.set_capabilities(*kept)
     except PermissionError:
-        # Started by a plain user: what he cannot read stays shut, and each login says so.
-        kernel.set_capabilities()
+        kernel.set_capabilities()  # there is none to keep; the master has warned of it
     kernel.forbid_new_privileges()
     kernel.forbid_dumps()
 

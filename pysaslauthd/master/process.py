@@ -11,6 +11,9 @@ from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, privileges
 
+EXIT_LEFT = 3
+"""The child's code came to its end. Not 0: a library that calls exit(0) has not."""
+
 EXIT_CRASHED = 70
 """EX_SOFTWARE: the child's code ended with an exception."""
 
@@ -24,8 +27,9 @@ _HANDLED = (
     signal.SIGTERM,
     signal.SIGUSR1,
 )
-# INT comes from a terminal to the whole process group, HUP to all who hold it: only the master decides.
-_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE)
+# A terminal sends INT and HUP to its whole process group, systemd TERM to all of a service: only the
+# master decides on a stop.
+_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM)
 
 
 class Role(NamedTuple):
@@ -63,7 +67,7 @@ def _run(role: Role, master: int) -> None:
         signal.set_wakeup_fd(-1)
         for number in _HANDLED:
             signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
-        close_all_but({*_STANDARD_DESCRIPTORS, *role.descriptors, *logs.descriptors()})
+        close_all_but({*_STANDARD_DESCRIPTORS, *role.descriptors})
         logs.reopen()
         kernel.set_name(role.name)
         privileges.forbid_cores()
@@ -71,7 +75,7 @@ def _run(role: Role, master: int) -> None:
         kernel.die_with(master)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         role.main()
-        status = 0
+        status = EXIT_LEFT
     except BaseException as error:  # noqa: BLE001  (whatever it was, it must not unwind into the master's code)
         with contextlib.suppress(Exception):
             log.critical(f"{role.name} failed: {logs.describe(error)}")

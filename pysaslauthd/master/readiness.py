@@ -9,6 +9,9 @@ import os
 import struct
 from typing import NamedTuple
 
+CANNOT_START = "Cannot start saslauthd"
+"""The original's first line, whatever the reason."""
+
 _HEADER = struct.Struct("!B")
 _LARGEST = 4096  # bytes; PIPE_BUF, so that a report is one write
 

@@ -7,6 +7,7 @@ passwords is decided by its mode, and that is the administrator's.
 import contextlib
 import errno
 import os
+import select
 import socket
 from pathlib import Path
 
@@ -18,8 +19,6 @@ BACKLOG = 1024
 
 LONGEST_SOCKET_PATH = 107  # bytes; sun_path less its NUL
 
-_HINT = "writeable by the user this process runs as."
-
 
 class RunPathError(Exception):
     """The run directory or the socket cannot be had; the message is in the original's words."""
@@ -27,6 +26,11 @@ class RunPathError(Exception):
 
 class LiveSocketError(Exception):
     """Somebody answers on the socket already."""
+
+
+def hint(what: str) -> str:
+    """The original's two lines of advice."""
+    return f"Check to make sure the {what} exists and is\nwriteable by the user this process runs as."
 
 
 def enter(path: Path) -> None:
@@ -44,15 +48,13 @@ def enter(path: Path) -> None:
         pass
     except OSError as error:
         raise RunPathError(
-            f"can not mkdir: {path}\nmkdir: {error.strerror}\n"
-            f"Check to make sure the parent directory exists and is\n{_HINT}"
+            f"can not mkdir: {path}\nmkdir: {error.strerror}\n{hint('parent directory')}"
         ) from None
     try:
         os.chdir(path)
     except OSError as error:
         raise RunPathError(
-            f"could not chdir to: {path}\nchdir: {error.strerror}\n"
-            f"Check to make sure the directory exists and is\n{_HINT}"
+            f"could not chdir to: {path}\nchdir: {error.strerror}\n{hint('directory')}"
         ) from None
 
 
@@ -80,25 +82,42 @@ class MuxSocket:
         self.path = directory / SOCKET_NAME
         if is_live(self.path):
             raise LiveSocketError(str(self.path))
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self.socket = self._listen()
+        self._status = self.path.lstat()
+
+    def repair(self) -> None:
+        """Make the socket anew if nobody can connect any more.
+
+        The front shares it, and a front that was taken over can shut it down for all who do.
+
+        :raises RunPathError: it cannot be made.
+        """
+        poll = select.poll()
+        poll.register(self.socket, select.POLLRDHUP)
+        if poll.poll(0):
+            self.socket.close()
+            self.socket = self._listen()
+            self._status = self.path.lstat()
+        else:
+            self.socket.listen(BACKLOG)
+
+    def _listen(self) -> socket.socket:
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             with contextlib.suppress(FileNotFoundError):
                 self.path.unlink()
-            self._bind()
-            self.socket.listen(BACKLOG)
-            self._status = self.path.lstat()
+            # The mode is the one of the unbound socket less the umask, so it never has another.
+            os.fchmod(listening.fileno(), SOCKET_MODE)
+            umask = os.umask(0)
+            try:
+                listening.bind(str(self.path))
+            finally:
+                os.umask(umask)
+            listening.listen(BACKLOG)
         except OSError as error:
-            self.socket.close()
+            listening.close()
             raise RunPathError(f"could not bind to socket: {self.path}\nbind: {error.strerror}") from None
-
-    def _bind(self) -> None:
-        # The mode is the one of the unbound socket less the umask, so the socket is never there with another.
-        os.fchmod(self.socket.fileno(), SOCKET_MODE)
-        umask = os.umask(0)
-        try:
-            self.socket.bind(str(self.path))
-        finally:
-            os.umask(umask)
+        return listening
 
     def remove(self) -> None:
         """Remove the name, if it is still ours: who connects from now on finds no daemon."""

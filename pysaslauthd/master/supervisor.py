@@ -13,8 +13,8 @@ from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.logs import log
 from pysaslauthd.master.backoff import Backoff
 from pysaslauthd.master.generation import FrontPlan, Generation, PoolPlan, describe_status
-from pysaslauthd.master.readiness import Readiness
-from pysaslauthd.master.runpath import MuxSocket
+from pysaslauthd.master.readiness import CANNOT_START, Readiness
+from pysaslauthd.master.runpath import MuxSocket, RunPathError
 
 STARTUP_LIMIT = 20.0
 """Seconds in which the first login must be possible, or the start has failed."""
@@ -35,6 +35,11 @@ class Plan(NamedTuple):
     mux: MuxSocket
 
 
+def hold_signals() -> None:
+    """Let signals wait until a :class:`Supervisor` runs, so that one that comes early stops in order."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
 class Supervisor:
     """Runs generations until a signal ends it. Everything it waits for has a limit."""
 
@@ -45,8 +50,7 @@ class Supervisor:
         self._current: Generation | None = None
         self._ending: list[Generation] = []
         self._backoff = Backoff()
-        self._started = time.monotonic()
-        self._is_ready = False
+        self._startup_ends: float | None = time.monotonic() + STARTUP_LIMIT
         self._stop_at: float | None = None
         self._status = 0
 
@@ -77,6 +81,7 @@ class Supervisor:
                 signal.signal(number, lambda *_: None)
             signal.signal(signal.SIGALRM, signal.SIG_IGN)  # as the original; PIPE is ignored by Python
             signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             try:
                 yield ours
             finally:
@@ -90,22 +95,19 @@ class Supervisor:
         """Do what is due now; when to look again, or None when all is over."""
         if self._stop_at is not None:
             return self._advance_stop(now, self._stop_at)
-        if self._current is None:
-            if now < self._backoff.not_before:
-                return self._backoff.not_before
+        if self._startup_ends is not None:
+            self._advance_startup(now, self._startup_ends)
+        if self._current is None and now >= self._backoff.not_before:
             self._start_generation(now)
-            return now
-        due = self._current.tick(now)
-        if not self._is_ready:
-            if self._current.is_ready:
-                self._is_ready = True
-                self._readiness.ready()
-            elif now >= self._started + STARTUP_LIMIT:
-                self._fail(f"no worker answered within {STARTUP_LIMIT:.0f} s")
-                return now
-            else:
-                due = min(due, self._started + STARTUP_LIMIT)
-        return due
+        due = self._backoff.not_before if self._current is None else self._current.tick(now)
+        return due if self._startup_ends is None else min(due, self._startup_ends)
+
+    def _advance_startup(self, now: float, ends: float) -> None:
+        if self._current is not None and self._current.is_ready:
+            self._startup_ends = None
+            self._readiness.ready()
+        elif now >= ends:
+            self._fail(f"no login was possible within {STARTUP_LIMIT:.0f} s")
 
     def _advance_stop(self, now: float, stop_at: float) -> float | None:
         if self._current is None and not self._ending:
@@ -121,9 +123,10 @@ class Supervisor:
 
     def _start_generation(self, now: float) -> None:
         try:
+            self._plan.mux.repair()
             self._current = Generation(self._plan.front, self._plan.pools, now)
-        except OSError as error:
-            log.error(f"cannot start a front: {error.strerror}")
+        except (OSError, RunPathError) as error:
+            log.error(f"cannot start a front: {error}")
             self._backoff.died(now)
             return
         self._selector.register(self._current.channel, selectors.EVENT_READ)
@@ -161,7 +164,7 @@ class Supervisor:
             if self._stop_at is None:
                 log.error(f"front {pid} {describe_status(status)}; its logins are lost, a new one starts")
                 self._backoff.died(now)
-                if not (self._is_ready or generation.is_ready):
+                if self._startup_ends is not None and not generation.is_ready:
                     self._fail(f"the front {describe_status(status)}")
         else:
             for each in (*self._ending, *([generation] if generation else [])):
@@ -174,7 +177,7 @@ class Supervisor:
     def _fail(self, text: str) -> None:
         self._status = EXIT_START_FAILED
         log.critical(f"cannot start: {text}")
-        self._readiness.failed(EXIT_START_FAILED, f"Cannot start saslauthd\n{text}\nCheck syslog for errors")
+        self._readiness.failed(EXIT_START_FAILED, f"{CANNOT_START}\n{text}\nCheck syslog for errors")
         self._plan.mux.remove()
         self._stop_at = time.monotonic()
 
@@ -186,7 +189,7 @@ class Supervisor:
         self._stop_at = now + STOP_GRACE
         # Who comes now hears at once that nobody is here; who came before is still answered.
         self._plan.mux.remove()
-        self._readiness.failed(EXIT_START_FAILED, "Cannot start saslauthd\nstopped by a signal")
+        self._readiness.failed(EXIT_START_FAILED, f"{CANNOT_START}\nstopped by a signal")
         if self._current is not None:
             self._current.drain()
 

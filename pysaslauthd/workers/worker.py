@@ -4,6 +4,7 @@ It blocks as it likes: how long it may is the front's business. It leaves when t
 channel, which is how the front retires it, and it can say nothing but what it is asked.
 """
 
+import contextlib
 import resource
 import socket
 
@@ -21,17 +22,16 @@ def run(channel: socket.socket, mechanism: Mechanism) -> None:
 
     :raises MessageError: the front said something that is no message; the worker must not go on.
     """
-    channel.send(messages.encode_status(_status()))
-    while packet := channel.recv(messages.LARGEST_PACKET):
-        message = messages.decode_for_worker(packet)
-        if isinstance(message, Login):
-            reply = messages.encode_result(Result(message.id, _checked(mechanism, message)))
-        else:
-            reply = messages.encode_status(_status())
-        try:
+    # A front that ended with something unread resets the channel; to a worker that is an end like any other.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        channel.send(messages.encode_status(_status()))
+        while packet := channel.recv(messages.LARGEST_PACKET):
+            message = messages.decode_for_worker(packet)
+            if isinstance(message, Login):
+                reply = messages.encode_result(Result(message.id, _checked(mechanism, message)))
+            else:
+                reply = messages.encode_status(_status())
             channel.send(reply)
-        except (BrokenPipeError, ConnectionResetError):
-            return
 
 
 def _checked(mechanism: Mechanism, message: Login) -> Answer:

@@ -1,9 +1,12 @@
 """Not a test: the program that ``test_hostile_front`` starts. The master is the real one."""
 
+import contextlib
+import errno
 import json
 import os
 import select
 import socket
+import stat
 import sys
 import time
 from pathlib import Path
@@ -11,6 +14,8 @@ from pathlib import Path
 from pysaslauthd import logs
 from pysaslauthd.core import verbs
 from pysaslauthd.core.verbs import ForMaster, ToFront, ToMaster
+from pysaslauthd.descriptors import open_descriptors
+from pysaslauthd.master import generation, process, supervisor
 from pysaslauthd.master.generation import FrontPlan, PoolPlan
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Readiness
@@ -34,8 +39,11 @@ WANT = verbs.encode(ForMaster(ToMaster.WANT))
 
 
 class Front:
-    def __init__(self, attack: str, directory: Path, channel: socket.socket) -> None:
+    def __init__(
+        self, attack: str, directory: Path, channel: socket.socket, listening: socket.socket
+    ) -> None:
         self.attack = attack
+        self.listening = listening
         self.diary = directory / "diary"
         self.channel = channel
         self.given = 0
@@ -64,10 +72,28 @@ class Front:
     def attack_once(self) -> None:
         if self.attack == "descriptors":
             socket.send_fds(self.channel, [WANT], [0, 1])
+        elif self.attack == "shut the socket down":
+            self.listening.shutdown(socket.SHUT_RDWR)
+            os._exit(1)
+        elif self.attack == "block standard error":
+            self.block_standard_error()
+            os._exit(1)
+        elif self.attack == "silent":
+            self.listen(FOREVER)
         elif self.attack.startswith("kill pid "):
             self.channel.send(verbs.encode(ForMaster(ToMaster.KILL, number=int(self.attack.split()[-1]))))
         else:
             self.channel.send(PACKETS[self.attack])
+
+    def block_standard_error(self) -> None:
+        """Undo what keeps a write from waiting, for all openings we have, and fill the pipe."""
+        for number in open_descriptors():
+            if stat.S_ISFIFO(os.fstat(number).st_mode):
+                os.set_blocking(number, False)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        os.write(number, b"x" * 4096)
+                os.set_blocking(number, True)
 
     def listen(self, seconds: float) -> list[int]:
         """Take what the master says; the numbers of the workers that it gave."""
@@ -105,17 +131,28 @@ class Front:
             diary.write(json.dumps({"given": self.given, "limit": LIMIT, "pid": os.getpid()}) + "\n")
 
 
+def refuse(role: process.Role) -> int:  # noqa: ARG001  (in the place of one that uses it)
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
 def main() -> int:
     attack, directory = sys.argv[1], Path(sys.argv[2])
+    generation.FRONT_SILENCE = 1.0
+    if attack == "no process to be had":
+        supervisor.STARTUP_LIMIT = 0.5
+        process.start = refuse
     logs.configure(verbose=False, syslog=None, stderr=True)
     mux = MuxSocket(directory)
+
+    def front(channel: socket.socket, listening: socket.socket) -> None:
+        Front(attack, directory, channel, listening).run()
 
     def worker(channel: socket.socket) -> None:
         if attack != "deaf":
             channel.recv(1)
 
     plan = Plan(
-        FrontPlan(Rights(None), (mux.socket,), lambda channel: Front(attack, directory, channel).run()),
+        FrontPlan(Rights(None), mux, front),
         (PoolPlan("idle", Rights(None), LIMIT, worker),),
         mux,
     )

@@ -1,7 +1,6 @@
 """``testpysaslauthd`` says what testsaslauthd says, and in words what went wrong."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -16,15 +15,23 @@ from support.fake_daemon import FakeDaemon
 COMMAND = (sys.executable, "-m", "pysaslauthd.commands.check")
 
 
-def run(*arguments: str | Path | bytes, text: str = "") -> "subprocess.CompletedProcess[str]":
+AS_NOBODY = (
+    "import os, sys; from pysaslauthd.commands.check import main; "
+    "os.geteuid() or (os.setgroups([]), os.setgid(65534), os.setuid(65534)); sys.exit(main())"
+)
+
+
+def run(
+    *arguments: str | Path | bytes, text: str = "", command: tuple[str, ...] = COMMAND
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*COMMAND, *arguments], input=text, capture_output=True, text=True, check=False, timeout=60
+        [*command, *arguments], input=text, capture_output=True, text=True, check=False, timeout=60
     )
 
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
-    with Daemon(users={"alice": PASSWORD, "bob": b"-"}) as running:
+    with Daemon(users={"alice": PASSWORD, "bob": b"-dash"}) as running:
         yield running
 
 
@@ -37,6 +44,11 @@ def test_a_verdict_is_told_as_by_the_original(
 ) -> None:
     result = run("-u", LOGIN, "-p", password, "-f", daemon.mux)
     assert (result.stdout, result.stderr, result.returncode) == (output, "", status)
+
+
+def test_a_password_may_begin_with_a_dash(daemon: Daemon) -> None:
+    daemon.ask(b"bob", b"-dash")
+    assert run("-u", "bob", "-p", "-dash", "-f", daemon.mux, "ignored").stdout == '0: OK "Success."\n'
 
 
 def test_repetitions_are_numbered_and_the_last_one_counts(daemon: Daemon) -> None:
@@ -105,11 +117,13 @@ class TestTrouble:
             self.check(fake.mux, "reply of 1 bytes; expected OK or NO")
 
     def test_permission_denied(self, daemon: Daemon) -> None:
-        if os.geteuid() == 0:
-            return  # root is let in everywhere
         daemon.mux.chmod(0)
-        self.check(daemon.mux, "permission denied")
-        daemon.mux.chmod(0o777)
+        try:
+            result = run("-u", "x", "-p", "x", "-f", daemon.mux, command=(sys.executable, "-c", AS_NOBODY))
+        finally:
+            daemon.mux.chmod(0o777)
+        assert "permission denied: directory or socket" in result.stderr
+        assert result.returncode == 255
 
     def test_a_field_that_no_request_can_hold(self, daemon: Daemon) -> None:
         result = run("-u", "x", "-p", "x", "-f", daemon.mux, "-r", "x" * 70_000)
@@ -118,7 +132,15 @@ class TestTrouble:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["-u", "x"], ["-p", "x"], ["-u", "x", "-p", "x", "--nosuch"], ["-h"]]
+    "arguments",
+    [
+        [],
+        ["-u", "x"],
+        ["-p", "x"],
+        ["-u", "x", "-p", "x", "--nosuch"],
+        ["-h"],
+        ["-u", "x", "-p", "x", "-R", "y"],
+    ],
 )
 def test_usage_errors_exit_1_with_the_usage_text(arguments: list[str]) -> None:
     result = run(*arguments)

@@ -22,13 +22,15 @@ MASTER = Path(__file__).with_name("hostile_front.py")
 class Master:
     """The real supervisor in a process of its own, its front playing ``attack``."""
 
-    def __init__(self, attack: str, directory: Path) -> None:
+    def __init__(self, attack: str, directory: Path, stderr: int | None = None) -> None:
         self.log = directory / "log"
         self.diary = directory / "diary"
         self.diary.touch()
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(MASTER), attack, str(directory)], stderr=log, start_new_session=True
+                [sys.executable, str(MASTER), attack, str(directory)],
+                stderr=log if stderr is None else stderr,
+                start_new_session=True,
             )
 
     def notes(self) -> list[dict[str, int]]:
@@ -53,8 +55,8 @@ def directory() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def master(attack: str, directory: Path) -> Iterator[Master]:
-    running = Master(attack, directory)
+def master(attack: str, directory: Path, stderr: int | None = None) -> Iterator[Master]:
+    running = Master(attack, directory, stderr)
     try:
         yield running
     finally:
@@ -136,3 +138,39 @@ def test_the_socket_stays_with_the_master(directory: Path) -> None:
         wait_until(lambda: len(running.notes()) >= 2, "the front was replaced")
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(directory / "mux"))
+
+
+def test_a_front_that_gives_no_sign_of_life_is_killed(directory: Path) -> None:
+    """After 30 s; here after one."""
+    with master("silent", directory) as running:
+        wait_until(lambda: len(running.notes()) >= 3, "the front was replaced, and replaced again")
+        assert running.log.read_text().count("gave no sign for 1 s and is killed") >= 2
+        assert running.process.poll() is None
+
+
+def test_a_socket_that_was_shut_down_is_made_anew(directory: Path) -> None:
+    with master("shut the socket down", directory) as running:
+        wait_until(lambda: len(running.notes()) >= 3, "the front was replaced, and replaced again")
+
+        def connects() -> bool:
+            with socket.socket(socket.AF_UNIX) as client:
+                return client.connect_ex(str(directory / "mux")) == 0
+
+        wait_until(connects, "the new socket can be connected")
+
+
+def test_it_cannot_make_the_masters_log_wait(directory: Path) -> None:
+    read, write = os.pipe()
+    with master("block standard error", directory, write) as running:
+        wait_until(lambda: len(running.notes()) >= 3, "the front was replaced, and replaced again")
+    os.close(write)
+    os.close(read)
+
+
+def test_a_start_without_a_process_to_be_had_fails_in_time(directory: Path) -> None:
+    running = Master("no process to be had", directory)
+    assert running.process.wait(20) == 1
+    log = running.log.read_text()
+    assert "cannot start a front: [Errno 11]" in log
+    assert "cannot start: no login was possible within" in log
+    assert not (directory / "mux").exists()

@@ -139,7 +139,7 @@ class TestSecrets:
     PASSWORDS = (b"Zaubertrank-1", b"Hexenkessel-2", b"Wunderkerze-3")
 
     def test_are_in_no_line(self, devlog: DevLog) -> None:
-        right, wrong, other = self.PASSWORDS
+        right, _, other = self.PASSWORDS
         users = {"alice": right, "bob": right, "carol": other}
         with Daemon("-V", "-n", "2", settings={"syslog_socket": str(devlog.path)}, users=users) as daemon:
             stored = [line.split(":")[1] for line in daemon.shadow_file.read_text().splitlines()]
@@ -158,7 +158,6 @@ class TestSecrets:
             log = daemon.log.encode() + b"".join(devlog.datagrams)
         assert log.count(b"[user=alice]") >= 5
         assert not self.found_in(log, stored)
-        assert not self.found_in(wrong, stored) or wrong in self.PASSWORDS
 
     def die_while_holding(self, daemon: Daemon, password: bytes) -> None:
         for worker in daemon.children("pysasl-shadow"):

@@ -1,6 +1,7 @@
 """A login, seen from the client's side of the socket."""
 
 import os
+import signal
 import socket
 import struct
 from collections.abc import Iterator
@@ -140,6 +141,26 @@ def test_at_the_limit_of_clients_the_one_silent_longest_goes() -> None:
         wait_until(lambda: daemon.statistics()[1]["clients"] == "0", "none is left")
 
 
+def test_the_largest_request_that_can_be_allowed_is_answered() -> None:
+    limits = {"field_limit": "4096", "password_limit": "65535"}
+    with Daemon("-r", "-n", "1", settings=limits) as daemon:
+        field_ = b"x" * 4096
+        assert exchange(daemon.mux, request(field_, b"x" * 65535, field_, field_, field_)) == NO
+        assert daemon.ask() == "OK"
+
+
+def test_with_few_descriptors_there_is_room_for_few_clients_and_no_worker_is_lost() -> None:
+    with Daemon("-n", "2", open_files=64) as daemon:
+        assert "the limit of 64 open files leaves room for 28 clients, not 4096" in daemon.log
+        silent = [mux.connect(daemon.mux) for _ in range(100)]
+        for worker in daemon.children("pysasl-shadow"):
+            os.kill(worker.pid, signal.SIGKILL)
+        wait_until(lambda: len(daemon.children("pysasl-shadow")) == 2, "the workers are replaced")
+        assert daemon.ask() == "OK"
+        for connection in silent:
+            connection.close()
+
+
 class TestUnavailable:
     def test_is_a_close_without_an_answer(self) -> None:
         with Daemon() as daemon:
@@ -171,7 +192,7 @@ def test_the_reason_is_the_originals_if_asked() -> None:
 def test_a_login_that_waits_too_long_is_unavailable_and_its_worker_replaced() -> None:
     with Daemon("-n", "1", settings={"login_timeout": "300ms"}) as daemon:
         (worker,) = daemon.children("pysasl-shadow")
-        os.kill(worker.pid, 19)  # SIGSTOP
+        os.kill(worker.pid, signal.SIGSTOP)
         assert daemon.ask() == "-"
         assert daemon.ask() == "OK"
         assert "outlasted the deadline and is killed" in daemon.log
@@ -181,7 +202,7 @@ def test_a_login_that_waits_too_long_is_unavailable_and_its_worker_replaced() ->
 def test_logins_beyond_the_queue_are_unavailable_at_once() -> None:
     with Daemon("-n", "1", settings={"queue_length": "3", "queue_timeout": "500ms"}) as daemon:
         (worker,) = daemon.children("pysasl-shadow")
-        os.kill(worker.pid, 19)  # SIGSTOP
+        os.kill(worker.pid, signal.SIGSTOP)
         clients = [mux.connect(daemon.mux) for _ in range(6)]
         for client in clients:
             client.sendall(RIGHT)
@@ -190,7 +211,7 @@ def test_logins_beyond_the_queue_are_unavailable_at_once() -> None:
         assert replies == [NOTHING] * 5
         assert daemon.log.count("[reason=too many logins are waiting]") == 2
         assert daemon.log.count("[reason=no worker was free within 0.5 s]") == 3
-        os.kill(worker.pid, 18)  # SIGCONT
+        os.kill(worker.pid, signal.SIGCONT)
         assert read_to_end(clients[0]) == OK
         for client in clients:
             client.close()

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,12 +75,31 @@ def test_no_process_holds_a_socket_of_another(daemon: Daemon) -> None:
     assert len(held) == len(set(held)) == 3
 
 
-def test_started_by_a_user_nothing_changes_but_capabilities_go(daemon: Daemon) -> None:
+def test_started_by_a_user_nothing_changes_but_capabilities_go() -> None:
+    daemon = Daemon("-n", "2", command=(sys.executable, "-c", RUN_AS_USER))
     if os.geteuid() == 0:
-        return  # the next class
-    for pid in pids(daemon):
-        assert identities(pid, "Uid") == {os.getuid()}
-        assert capabilities(pid) == {0}
+        for path in (daemon.directory, daemon.shadow_file):
+            os.chown(path, NOBODY, NOBODY)
+    with daemon:
+        user = NOBODY if os.geteuid() == 0 else os.getuid()
+        assert daemon.ask() == "OK"
+        for pid in pids(daemon):
+            assert identities(pid, "Uid") == {user}
+            assert capabilities(pid) == {0}
+            assert Path(f"/proc/{pid}/environ").stat().st_uid == 0
+        daemon.shadow_file.chmod(0)
+        assert daemon.ask() == "-"
+        os.kill(daemon.children(WORKER)[0].pid, signal.SIGKILL)
+        wait_until(lambda: len(daemon.children(WORKER)) == 2, "it is replaced")
+
+
+NOBODY = 65534
+
+# All is imported first, as the code may be where only root can read it.
+RUN_AS_USER = (
+    "import os, sys; from pysaslauthd.commands.daemon import main; import pysaslauthd.mechanisms.shadow; "
+    f"os.geteuid() or (os.setgroups([]), os.setgid({NOBODY}), os.setuid({NOBODY})); sys.exit(main())"
+)
 
 
 class TestStartedByRoot:

@@ -35,6 +35,7 @@ class Daemon:
         users: Mapping[str, bytes] | None = None,
         command: Sequence[str] = COMMAND,
         foreground: str = "-d",
+        open_files: int | None = None,
     ) -> None:
         # Not pytest's tmp_path: a socket's path has 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="psd-"))
@@ -45,7 +46,8 @@ class Daemon:
         shadow.write(self.shadow_file, dict(users or {LOGIN.decode(): PASSWORD}))
         given = {"shadow_file": str(self.shadow_file), "syslog_socket": "", **(settings or {})}
         options = [word for name, value in given.items() for word in ("-o", f"{name}={value}")]
-        self.arguments = [*command, "-a", "shadow", "-m", str(self.run_path), *options, *arguments]
+        limited = ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh"] if open_files else []
+        self.arguments = [*limited, *command, "-a", "shadow", "-m", str(self.run_path), *options, *arguments]
         self._foreground = foreground
         # 0 keeps five fresh ones waiting.
         self._workers = (int(arguments[arguments.index("-n") + 1]) if "-n" in arguments else 5) or 5

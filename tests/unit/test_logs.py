@@ -57,6 +57,13 @@ class TestEscaping:
             "auth failure: [user=alice] [service=imap] [realm=] [mech=shadow] [reason=Incorrect password]"
         )
 
+    def test_cuts_a_value_that_would_hide_the_rest(self) -> None:
+        line = logs.render(None, "info", {"event": "x", "user": b"\xff" * 4096, "reason": "y"})
+        assert len(line) < 1100
+        assert line.endswith("...] [reason=y]")
+        whole = logs.render(None, "info", {"event": "x", "user": b"\xff" * 256})
+        assert whole == "x: [user=" + "\\xff" * 256 + "]"
+
     def test_keeps_the_brackets_of_our_own_text(self) -> None:
         assert logs.render(None, "info", {"event": "a [b]\n"}) == "a [b]\\x0a"
 
@@ -95,24 +102,34 @@ class TestSyslog:
         assert line.endswith(": it flows again")
         sink.close()
 
-    def test_that_was_restarted_is_found_again(
+    def test_that_was_restarted_loses_no_line(self, devlog: tuple[Path, socket.socket]) -> None:
+        path, server = devlog
+        with closing(SyslogSink(path)) as sink:
+            server.close()
+            path.unlink()
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as restarted:
+                restarted.bind(str(path))
+                restarted.settimeout(10)
+                sink.write(INFO, "hello again")
+                assert restarted.recv(4096).endswith(b": hello again")
+
+    def test_that_was_away_is_found_again(
         self, devlog: tuple[Path, socket.socket], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path, server = devlog
         clock = 1000.0
         monkeypatch.setattr("time.monotonic", lambda: clock)
-        sink = SyslogSink(path)
-        server.close()
-        path.unlink()
-        sink.write(INFO, "nobody hears this")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as restarted:
-            restarted.bind(str(path))
-            restarted.settimeout(10)
-            clock += 2
-            sink.write(INFO, "hello again")
-            assert b": 1 log lines were lost" in restarted.recv(4096)
-            assert restarted.recv(4096).endswith(b": hello again")
-        sink.close()
+        with closing(SyslogSink(path)) as sink:
+            server.close()
+            path.unlink()
+            sink.write(INFO, "nobody hears this")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as restarted:
+                restarted.bind(str(path))
+                restarted.settimeout(10)
+                clock += 2
+                sink.write(INFO, "hello again")
+                assert b": 1 log lines were lost" in restarted.recv(4096)
+                assert restarted.recv(4096).endswith(b": hello again")
 
     def test_that_is_not_there_is_no_error(self, tmp_path: Path) -> None:
         SyslogSink(tmp_path / "none").write(INFO, "nobody hears this")
@@ -136,6 +153,42 @@ class TestStandardError:
         assert "log lines were lost" in text
         assert text.endswith(":it flows again\n")
         sink.close()
+        os.close(write)
+        os.close(read)
+
+    def test_that_took_a_part_of_a_line_gets_the_next_on_a_line_of_its_own(self) -> None:
+        read, write = os.pipe()
+        with closing(StreamSink(write)) as sink:
+            page = os.sysconf("SC_PAGESIZE")
+            while True:  # to the last byte, then make room for a part of a line
+                try:
+                    os.write(sink._descriptor, b"x" * page)  # noqa: SLF001  (the test fills what the sink writes to)
+                except BlockingIOError:
+                    break
+            sink._is_torn = True  # noqa: SLF001  (a terminal takes a part; a pipe never does below PIPE_BUF)
+            os.read(read, 1 << 20)
+            sink.write(INFO, "whole")
+            assert os.read(read, 1 << 20).startswith(b"\nsaslauthd[")
+            sink.write(INFO, "y" * 10_000)
+            line = os.read(read, 1 << 20)
+            assert len(line) == 4096
+            assert line.endswith(b"y\n")
+        os.close(write)
+        os.close(read)
+
+    def test_that_cannot_be_opened_again_is_asked_for_room_first(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(*_: object) -> int:
+            raise PermissionError(13, "Permission denied")
+
+        read, write = os.pipe()
+        monkeypatch.setattr("os.open", refused)
+        sink = StreamSink(write)
+        for _ in range(5000):
+            sink.write(INFO, "x" * 100)
+        assert os.get_blocking(write)
+        assert len(os.read(read, 1 << 20)) > 30_000
         os.close(write)
         os.close(read)
 

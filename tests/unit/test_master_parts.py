@@ -13,6 +13,7 @@ import pytest
 from pysaslauthd.master import privileges, readiness, runpath
 from pysaslauthd.master.backoff import FIRST_PAUSE, LONGEST_PAUSE, STEADY_LIFE, Backoff
 from pysaslauthd.master.pidfile import LockedByAnotherError, LockFile, lock_owner
+from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Outcome, Readiness
 from pysaslauthd.master.runpath import LiveSocketError, MuxSocket, RunPathError
 
@@ -46,11 +47,17 @@ class TestBackoff:
     def test_forgives_one_death_and_then_pauses_longer_and_longer(self) -> None:
         backoff = Backoff()
         pauses = []
-        for now in range(100, 108):
+        for now in map(float, range(100, 108)):
             backoff.died(now)
             pauses.append(round(backoff.not_before - now, 3))
         assert pauses[:3] == [0, FIRST_PAUSE, FIRST_PAUSE * 2]
         assert pauses[-1] == LONGEST_PAUSE
+
+    def test_takes_deaths_at_the_same_time_for_one(self) -> None:
+        backoff = Backoff()
+        for worker in range(32):
+            backoff.died(100 + worker / 1000)
+        assert backoff.not_before == 100
 
     def test_forgets_after_a_steady_life(self) -> None:
         backoff = Backoff()
@@ -160,6 +167,20 @@ class TestMuxSocket:
             mux.remove()
             assert not mux.path.exists()
 
+    @pytest.mark.parametrize("how", [socket.SHUT_RDWR, socket.SHUT_RD])
+    def test_that_was_shut_down_is_repaired(self, directory: Path, how: int) -> None:
+        mux = MuxSocket(directory)
+        mux.repair()
+        assert runpath.is_live(mux.path)
+        mux.socket.shutdown(how)
+        assert not runpath.is_live(mux.path)
+        mux.repair()
+        assert runpath.is_live(mux.path)
+        assert mux.path.stat().st_mode & 0o777 == 0o777
+        mux.remove()
+        assert not mux.path.exists()
+        mux.socket.close()
+
     def test_of_a_killed_daemon_is_replaced(self, directory: Path) -> None:
         with socket.socket(socket.AF_UNIX) as stale:
             stale.bind(str(directory / "mux"))
@@ -195,6 +216,28 @@ class TestMuxSocket:
         (directory / "mux").mkdir()
         with pytest.raises(RunPathError, match=r"could not bind to socket: .*/mux\nbind: Is a directory"):
             MuxSocket(directory)
+
+
+class TestMissingRights:
+    def test_are_told_to_a_user_who_cannot_read(self, directory: Path) -> None:
+        file = directory / "file"
+        assert privileges.missing_rights(Rights(None, (file,))) == f"{file} cannot be read by this user"
+        file.touch()
+        assert privileges.missing_rights(Rights(None, (file,))) == ""
+
+    def test_are_told_to_a_root_without_the_capability(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = directory / "file"
+        file.touch(mode=0o600)
+        rights = Rights(privileges.User("nobody", 65534, 65534), (file,))
+        monkeypatch.setattr("pysaslauthd.master.kernel.has_capability", lambda _: False)
+        assert "lacks CAP_DAC_READ_SEARCH" in privileges.missing_rights(rights)
+        file.chmod(0o604)
+        assert privileges.missing_rights(rights) == ""
+        monkeypatch.setattr("pysaslauthd.master.kernel.has_capability", lambda _: True)
+        file.chmod(0o600)
+        assert privileges.missing_rights(rights) == ""
 
 
 class TestReadingGroups:

@@ -4,14 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pysaslauthd.config.settings import read_settings
 from pysaslauthd.core import messages, verbs
 from pysaslauthd.core.answer import Answer, Cause, Verdict
-from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.identity import Identity, identify
 from pysaslauthd.core.messages import Login, MessageError, Probe, Result, Status
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
+from pysaslauthd.core.wire import Request
+from support.mux import field
 
 KIND = st.sampled_from([b"L", b"P", b"S", b"R"])
+
 U32 = st.integers(0, 2**32 - 1)
 U64 = st.integers(0, 2**64 - 1)
 FIELD = st.binary(max_size=300)
@@ -46,9 +50,23 @@ class TestBetweenFrontAndWorker:
         assert messages.decode_for_worker(messages.encode_probe()) == Probe()
 
     def test_the_largest_login_fits_a_packet(self) -> None:
-        field = b"x" * 65535
-        packet = messages.encode_login(Login(1, Identity(field, field, field, field), Secret(field)))
+        settings = read_settings(["field_limit=4096", "password_limit=65535"])
+        field, password = b"x" * settings.field_limit, Secret(b"x" * settings.password_limit)
+        identity = identify(Request(field, password, field, field, field), append_realm=True)
+        packet = messages.encode_login(Login(1, identity, password))
         assert len(packet) <= messages.LARGEST_PACKET
+
+    def test_what_an_answer_has_for_the_log_is_bounded_at_both_ends(self) -> None:
+        long = "x" * (messages.LARGEST_TEXT + 1)
+        result = Result(1, Answer(Verdict.REJECT, Cause.NONE, long, 0, (long,) * 100))
+        received = messages.decode_for_front(messages.encode_result(result))
+        assert isinstance(received, Result)
+        assert received.answer.reason == long[:-1]
+        assert received.answer.details == (long[:-1],) * messages.MOST_DETAILS
+        head = messages.encode_result(Result(1, Answer(Verdict.REJECT, reason="x")))
+        for more in (field(long.encode()), field(b"x") * (messages.MOST_DETAILS + 1)):
+            with pytest.raises(MessageError, match="more to log"):
+                messages.decode_for_front(head + more)
 
     @given(st.binary(max_size=200) | st.tuples(KIND, st.binary(max_size=200)).map(b"".join))
     def test_any_bytes_are_a_message_or_an_error(self, packet: bytes) -> None:

@@ -1,0 +1,75 @@
+"""A bug behind a client costs that client its answer, and leaves nothing behind."""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+import uvloop
+
+from pysaslauthd.config.settings import Settings
+from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, unavailable
+from pysaslauthd.core.wire import ProtocolError, Request
+from pysaslauthd.front.client import Client, ClientOptions
+from pysaslauthd.front.statistics import Statistics
+from support.mux import read_to_end, request
+
+RIGHT = request(b"alice", b"secret")
+
+
+class Gate:
+    """Stands where the gate stands; ``login`` is the test's."""
+
+    def __init__(self, login: Callable[[Request, Callable[[Answer], None]], None]) -> None:
+        self.login = login
+
+    def refuse(self, error: ProtocolError) -> None:
+        raise RuntimeError from error
+
+
+def talk(gate: Gate, data: bytes) -> tuple[bytes, int]:
+    """What a client hears, and how often its end was noted."""
+    loop = uvloop.new_event_loop()
+    ours, theirs = socket.socketpair()
+    ours.settimeout(10)
+    closed: list[Client] = []
+    options = ClientOptions.of(Settings())
+    with ours:
+        ours.sendall(data)
+        client = Client(loop, theirs, gate, options, Statistics(), lambda _: None, closed.append)  # type: ignore[arg-type]
+        client.begin()
+        heard = read_to_end(ours)
+        client.close()
+    loop.close()
+    return heard, len(closed)
+
+
+def broken(*_: object) -> None:
+    raise ZeroDivisionError
+
+
+def test_an_answer_is_heard_and_the_end_noted_once() -> None:
+    assert talk(Gate(lambda _, deliver: deliver(ACCEPTED)), RIGHT) == (b"\0\2OK", 1)
+
+
+@pytest.mark.parametrize("data", [RIGHT, request(b"", b"x")])
+def test_a_gate_that_fails_closes_its_client(data: bytes) -> None:
+    assert talk(Gate(broken), data) == (b"", 1)
+
+
+def test_an_answer_that_cannot_be_sent_closes_its_client() -> None:
+    odd = unavailable(Cause.CRASH, "x")._replace(verdict=None)  # type: ignore[arg-type]
+
+    def deliver_odd(_: Request, deliver: Callable[[Answer], None]) -> None:
+        deliver(odd)
+
+    heard, closed = talk(Gate(deliver_odd), RIGHT)
+    assert heard in (b"", b"\0\2NO")
+    assert closed == 1
+
+
+def test_a_second_answer_is_not_sent() -> None:
+    def deliver_twice(_: Request, deliver: Callable[[Answer], None]) -> None:
+        deliver(Answer(ACCEPTED.verdict))
+        deliver(ACCEPTED)
+
+    assert talk(Gate(deliver_twice), RIGHT) == (b"\0\2OK", 1)

@@ -1,0 +1,342 @@
+"""The pool with real channels, its workers played by the test, its master by a list."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvloop
+
+from pysaslauthd.core import messages
+from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected
+from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.messages import Login, Result, Status
+from pysaslauthd.core.secret import Secret
+from pysaslauthd.front import pool as pool_module
+from pysaslauthd.front.pool import Pool, PoolOptions
+from pysaslauthd.front.statistics import Statistics
+
+OPTIONS = PoolOptions(
+    name="test", size=2, share=1000, concurrency=1, login_timeout=30, queue_timeout=10, queue_length=3
+)
+STATUS = messages.encode_status(Status(messages.VERSION, 4, 1))
+
+
+class Played:
+    """A worker's end of a channel."""
+
+    def __init__(self, stage: "Stage", number: int) -> None:
+        self.number = number
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel.settimeout(10)
+        stage.pool.adopt(number, theirs)
+        stage.workers.append(self)
+
+    def say(self, packet: bytes) -> None:
+        self.channel.send(packet)
+
+    def hear(self) -> Login:
+        message = messages.decode_for_worker(self.channel.recv(messages.LARGEST_PACKET))
+        assert isinstance(message, Login)
+        return message
+
+    def answer(self, answer: Answer = ACCEPTED) -> None:
+        self.say(messages.encode_result(Result(self.hear().id, answer)))
+
+    @property
+    def is_dismissed(self) -> bool:
+        return self.channel.recv(1) == b""
+
+
+class Stage:
+    """The loop, the pool and what it asked of the master."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.loop = uvloop.new_event_loop()
+        self.loop.set_exception_handler(self._on_exception)
+        self.errors: list[object] = []
+        self.asked: list[tuple[str, int]] = []
+        self.ready = 0
+        self.statistics = Statistics()
+        self.workers: list[Played] = []
+        self.answers: list[Answer] = []
+        options = OPTIONS._replace(**changes)
+        self.pool = Pool(self.loop, 0, options, self, self.statistics, self._on_ready)  # type: ignore[arg-type]
+
+    def want(self, pool: int) -> None:
+        self.asked.append(("want", pool))
+
+    def kill(self, number: int) -> None:
+        self.asked.append(("kill", number))
+
+    def turn(self) -> None:
+        """Let the loop do what is due, several times over: one thing leads to another."""
+        for _ in range(5):
+            self.loop.run_until_complete(asyncio.sleep(0.001))
+        assert self.errors == []
+
+    def until(self, count: int) -> list[Answer]:
+        """The answers, when there are so many."""
+        for _ in range(5000):
+            if len(self.answers) >= count:
+                break
+            self.turn()
+        return self.answers
+
+    def worker(self, number: int) -> Played:
+        """One that has introduced itself."""
+        played = Played(self, number)
+        played.say(STATUS)
+        self.turn()
+        return played
+
+    def submit(self, login: bytes = b"alice") -> None:
+        self.pool.submit(Identity(login, b"", b"", None), Secret(b"pw"), self.answers.append)
+
+    def _on_ready(self) -> None:
+        self.ready += 1
+
+    def _on_exception(self, _: object, context: object) -> None:
+        self.errors.append(context)
+
+
+@pytest.fixture
+def stages() -> Iterator[list[Stage]]:
+    made: list[Stage] = []
+    yield made
+    for stage in made:
+        for number in list(stage.pool._workers):  # noqa: SLF001  (the pool lives as long as its process: it has no end)
+            stage.pool.gone(number)
+        for worker in stage.workers:
+            worker.channel.close()
+        stage.loop.close()
+
+
+@pytest.fixture
+def stage(stages: list[Stage]) -> Stage:
+    stages.append(Stage())
+    return stages[-1]
+
+
+def make(stages: list[Stage], **changes: Any) -> Stage:
+    stages.append(Stage(**changes))
+    return stages[-1]
+
+
+class TestALogin:
+    def test_goes_to_a_worker_and_its_answer_back(self, stage: Stage) -> None:
+        worker = stage.worker(1)
+        assert stage.ready == 1
+        stage.submit(b"alice")
+        login = worker.hear()
+        assert (login.identity.login, login.password) == (b"alice", Secret(b"pw"))
+        no = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
+        worker.say(messages.encode_result(Result(login.id, no)))
+        assert stage.until(1) == [no]
+
+    def test_waits_for_a_worker_in_turn(self, stage: Stage) -> None:
+        for login in (b"a", b"b", b"c"):
+            stage.submit(login)
+        worker = stage.worker(1)
+        for login in (b"a", b"b", b"c"):
+            heard = worker.hear()
+            assert heard.identity.login == login
+            worker.say(messages.encode_result(Result(heard.id, ACCEPTED)))
+            stage.turn()
+        assert stage.answers == [ACCEPTED] * 3
+
+    def test_has_an_id_of_its_own(self, stage: Stage) -> None:
+        workers = [stage.worker(1), stage.worker(2)]
+        seen = []
+        for _ in range(10):
+            stage.submit()
+            stage.submit()
+            for worker in workers:
+                message = worker.hear()
+                seen.append(message.id)
+                worker.say(messages.encode_result(Result(message.id, ACCEPTED)))
+            stage.turn()
+        assert len(set(seen)) == 20
+
+    def test_beyond_the_queue_is_shed(self, stage: Stage) -> None:
+        for _ in range(4):
+            stage.submit()
+        assert [(answer.verdict, answer.cause) for answer in stage.answers] == [
+            (Verdict.UNAVAILABLE, Cause.SHED)
+        ]
+
+    def test_that_waits_too_long_is_shed(self, stages: list[Stage]) -> None:
+        stage = make(stages, queue_timeout=0.05)
+        stage.submit()
+        (answer,) = stage.until(1)
+        assert (answer.verdict, answer.cause) == (Verdict.UNAVAILABLE, Cause.SHED)
+        assert stage.statistics.queued == 0
+
+    def test_that_takes_too_long_ends_with_its_worker(self, stages: list[Stage]) -> None:
+        stage = make(stages, login_timeout=0.05)
+        worker = stage.worker(3)
+        stage.submit()
+        (answer,) = stage.until(1)
+        assert (answer.verdict, answer.cause) == (Verdict.UNAVAILABLE, Cause.DEADLINE)
+        assert ("kill", 3) in stage.asked
+        with pytest.raises(OSError, match=r"Broken pipe|reset"):
+            worker.answer()
+
+    def test_that_a_dead_worker_did_not_take_is_given_to_another(self, stage: Stage) -> None:
+        living, dead = stage.worker(1), stage.worker(2)
+        dead.channel.close()
+        stage.submit()
+        living.answer()
+        assert stage.until(1) == [ACCEPTED]
+
+    def test_that_no_worker_takes_waits_no_longer_than_others(self, stages: list[Stage]) -> None:
+        stage = make(stages, queue_timeout=0.05)
+        stage.worker(1).channel.close()
+        stage.submit()
+        (answer,) = stage.until(1)
+        assert answer.cause is Cause.SHED
+
+    def test_survives_five_hundred_dead_workers(self, stages: list[Stage]) -> None:
+        stage = make(stages, size=500)
+        living = stage.worker(1)
+        for number in range(2, 502):
+            Played(stage, number).say(STATUS)
+        stage.turn()
+        for worker in stage.workers[1:]:
+            worker.channel.close()
+        stage.submit()
+        living.answer()
+        assert stage.until(1) == [ACCEPTED]
+
+    def test_too_large_for_the_channel_is_unavailable_and_costs_no_worker(self, stage: Stage) -> None:
+        worker = stage.worker(1)
+        field = b"x" * 65535
+        for _ in range(2):
+            stage.pool.submit(Identity(field, field, field, field), Secret(field), stage.answers.append)
+        assert [answer.verdict for answer in stage.until(2)] == [Verdict.UNAVAILABLE] * 2
+        stage.submit()
+        worker.answer()
+        assert stage.until(3)[2] == ACCEPTED
+        assert "kill" not in dict(stage.asked)
+
+
+class TestAWorker:
+    def test_is_wanted_for_each_place(self, stage: Stage) -> None:
+        assert stage.asked == [("want", 0)] * 2
+
+    def test_that_does_not_come_up_is_killed_and_replaced(
+        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pool_module, "START_LIMIT", 0.05)
+        stage = make(stages, size=1)
+        worker = Played(stage, 1)
+        for _ in range(1000):
+            if ("kill", 1) in stage.asked:
+                break
+            stage.turn()
+        assert stage.asked == [("want", 0), ("kill", 1), ("want", 0)]
+        assert worker.is_dismissed
+
+    def test_that_dies_makes_what_it_held_unavailable_and_is_replaced(self, stage: Stage) -> None:
+        worker = stage.worker(1)
+        stage.submit()
+        worker.channel.close()
+        (answer,) = stage.until(1)
+        assert (answer.verdict, answer.cause) == (Verdict.UNAVAILABLE, Cause.CRASH)
+        assert stage.asked == [("want", 0)] * 3
+        assert stage.statistics.workers_lost == 1
+
+    def test_that_is_gone_has_its_last_words_heard(self, stage: Stage) -> None:
+        worker = stage.worker(1)
+        stage.submit()
+        worker.answer()
+        # The channel stays open, as if a process it left behind held it.
+        stage.pool.gone(1)
+        assert stage.answers == [ACCEPTED]
+        assert stage.statistics.workers_lost == 1
+
+    def test_that_did_its_share_is_dismissed_when_it_holds_nothing(self, stages: list[Stage]) -> None:
+        stage = make(stages, share=2, concurrency=2)
+        worker = stage.worker(1)
+        stage.submit()
+        stage.submit()
+        assert stage.asked == [("want", 0)] * 3
+        worker.answer()
+        stage.until(1)
+        worker.answer()
+        assert stage.until(2) == [ACCEPTED] * 2
+        assert worker.is_dismissed
+        stage.pool.gone(1)
+        assert stage.asked == [("want", 0)] * 3
+        assert stage.statistics.workers_lost == 0
+
+    def test_that_was_dismissed_and_stays_is_killed(
+        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pool_module, "LEAVE_LIMIT", 0.05)
+        stage = make(stages, share=1)
+        worker = stage.worker(7)
+        stage.submit()
+        worker.answer()
+        for _ in range(1000):
+            if ("kill", 7) in stage.asked:
+                break
+            stage.turn()
+        assert ("kill", 7) in stage.asked
+
+    def test_may_hold_as_many_as_its_mechanism_says(self, stages: list[Stage]) -> None:
+        stage = make(stages, concurrency=3)
+        worker = stage.worker(1)
+        for _ in range(4):
+            stage.submit()
+        held = [worker.hear() for _ in range(3)]
+        assert stage.statistics.queued == 1
+        for message in reversed(held):
+            worker.say(messages.encode_result(Result(message.id, ACCEPTED)))
+        stage.until(3)
+        worker.answer()
+        assert stage.until(4) == [ACCEPTED] * 4
+
+
+class TestAHostileWorker:
+    @pytest.mark.parametrize(
+        ("packet", "is_greeting"),
+        [
+            pytest.param(messages.encode_result(Result(4242, ACCEPTED)), False, id="a foreign answer"),
+            pytest.param(
+                messages.encode_result(Result(2, ACCEPTED)), False, id="an answer to the other's login"
+            ),
+            pytest.param(STATUS, False, id="a status nobody asked for"),
+            pytest.param(b"X", False, id="no message"),
+            pytest.param(messages.encode_probe(), False, id="a message of the front"),
+            pytest.param(messages.encode_status(Status(77, 1, 1)), True, id="another version"),
+            pytest.param(
+                messages.encode_result(Result(1, ACCEPTED)), True, id="an answer before its greeting"
+            ),
+        ],
+    )
+    def test_is_killed_and_its_word_reaches_nobody(
+        self,
+        stage: Stage,
+        packet: bytes,
+        is_greeting: bool,  # noqa: FBT001  (a column of the table)
+    ) -> None:
+        honest = stage.worker(1)
+        stage.submit()  # the honest one has login 1
+        if is_greeting:
+            hostile = Played(stage, 2)
+        else:
+            hostile = stage.worker(2)
+            stage.submit()
+            login = hostile.hear()
+            assert login.id == 2
+            if packet == messages.encode_result(Result(2, ACCEPTED)):
+                packet = messages.encode_result(Result(1, ACCEPTED))
+        hostile.say(packet)
+        stage.turn()
+        assert ("kill", 2) in stage.asked
+        assert ACCEPTED not in stage.answers
+        honest.answer()
+        stage.until(1 if is_greeting else 2)
+        assert stage.answers.count(ACCEPTED) == 1
