@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pysaslauthd import logs
+from pysaslauthd.config.mechanisms import Privilege
 from pysaslauthd.config.options import (
     EXIT_ALREADY_RUNNING,
     EXIT_FAILURE,
@@ -185,7 +186,8 @@ def _supervise(options: Options, ready: Readiness) -> int:
     try:
         kernel.set_name("pysasl-master")
         privileges.forbid_cores()
-        kernel.forbid_new_privileges()
+        if not any(pool.rights.keeps_all for pool in plan.pools):
+            kernel.forbid_new_privileges()  # which a child could not undo
         kernel.forbid_dumps()
         gc.collect()
         gc.freeze()
@@ -203,10 +205,12 @@ def _plan(options: Options, user: User | None, mux: MuxSocket, module: ModuleTyp
         worker.run(channel, module.Worker(options.settings))
 
     reads = tuple(file.path(options.settings) for file in mechanism.reads)
+    keeps_all = mechanism.privilege is Privilege.ALL
+    # A retired worker may still be leaving when its successor starts.
+    limit = options.most_workers + options.workers
     return Plan(
         front=FrontPlan(Rights(user), mux, functools.partial(front.run, options=options)),
-        # A retired worker may still be leaving when its successor starts.
-        pools=(PoolPlan(mechanism.name, Rights(user, reads), 2 * options.workers, run_worker),),
+        pools=(PoolPlan(mechanism.name, Rights(user, reads, keeps_all), limit, run_worker, keeps_all),),
         mux=mux,
     )
 

@@ -5,6 +5,7 @@ logins a worker takes at a time, when it is replaced and what it may keep of roo
 from here.
 """
 
+import enum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,13 +24,27 @@ class SettingFile(NamedTuple):
         return value or self.default
 
 
+class Privilege(enum.Enum):
+    """What a worker that root started keeps of it."""
+
+    READ_FILES = enum.auto()
+    """The right to read the mechanism's files, by a group or by a capability; nothing else."""
+    ALL = enum.auto()
+    """Everything, in a session of its own: what it calls expects root, and may start processes."""
+
+
 class Mechanism(NamedTuple):
     """One row. ``module`` holds a class ``Worker``; the master imports it before the first fork."""
 
     name: str
     module: str
+    privilege: Privilege
     reads: tuple[SettingFile, ...]
     """Files that a worker reads at each login; of what root may, it keeps the right to read them."""
+    names_service_files: bool
+    """Whether the service of a request becomes the name of a file."""
+    is_elastic: bool
+    """Whether more workers help when logins wait: they do where a worker waits, not where it computes."""
     uses_option: bool
     """Whether ``-O`` means something to it."""
     concurrency: int
@@ -42,9 +57,23 @@ MECHANISMS = {
     row.name: row
     for row in (
         Mechanism(
+            name="pam",
+            module="pysaslauthd.mechanisms.pam",
+            privilege=Privilege.ALL,
+            reads=(),
+            names_service_files=True,
+            is_elastic=True,
+            uses_option=False,
+            concurrency=1,
+            share=200,  # modules leak, as Dovecot knows, whose workers serve 100
+        ),
+        Mechanism(
             name="shadow",
             module="pysaslauthd.mechanisms.shadow",
+            privilege=Privilege.READ_FILES,
             reads=(SettingFile("shadow_file", Path("/etc/shadow")),),
+            names_service_files=False,
+            is_elastic=False,
             uses_option=False,
             concurrency=1,
             share=100_000,

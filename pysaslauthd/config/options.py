@@ -93,6 +93,11 @@ class Options:
         return self.processes or DEFAULT_PROCESSES
 
     @property
+    def most_workers(self) -> int:
+        """How many there may be while logins wait."""
+        return max(self.workers, self.settings.most_workers if self.mechanism.is_elastic else 0)
+
+    @property
     def share(self) -> int:
         """Logins after which a worker is replaced: ``-n 0`` is a share of one, not another code path."""
         return (self.settings.worker_share or self.mechanism.share) if self.processes else 1

@@ -7,14 +7,17 @@ are reported at once.
 
 import dataclasses
 import difflib
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pysaslauthd.core.identity import is_service_name
 from pysaslauthd.core.wire import LARGEST_FIELD, Limits
 
 _UNITS_OF_TIME = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_UNITS_OF_SIZE = {"": 0, "kib": 10, "k": 10, "mib": 20, "m": 20, "gib": 30, "g": 30}
 _SWITCHES = {
     "yes": True,
     "on": True,
@@ -40,6 +43,15 @@ def read_duration(text: str) -> float:
     return float(match[1]) * unit
 
 
+def read_size(text: str) -> int:
+    """Bytes: a whole number, with ``KiB``, ``MiB`` or ``GiB`` behind it if wanted; above 0."""
+    match = re.fullmatch(r"(\d{1,9})\s*([a-z]*)", text.strip().lower())
+    shift = _UNITS_OF_SIZE.get(match[2]) if match else None
+    if match is None or shift is None or int(match[1]) == 0:
+        raise SettingError("a size above zero, such as 512KiB or 64MiB")
+    return int(match[1]) << shift
+
+
 def read_switch(text: str) -> bool:
     """Yes or no, in any of the usual words, in any case."""
     try:
@@ -59,6 +71,13 @@ def read_path(text: str) -> Path:
 def read_path_or_none(text: str) -> Path | None:
     """An absolute path, or nothing at all for "none"."""
     return read_path(text) if text else None
+
+
+def read_service(text: str) -> str:
+    """A name that may be a file in ``/etc/pam.d``."""
+    if not text or not is_service_name(os.fsencode(text)):
+        raise SettingError("a name without '/', a dot in front or control characters")
+    return text
 
 
 def count_between(least: int, most: int) -> Callable[[str], int]:
@@ -97,6 +116,9 @@ class Settings:
         read_path,
         "check against this shadow-format file alone, not the system's accounts (mechanism shadow)",
     )
+    service: str = _setting(
+        "saslauthd", read_service, "the PAM service of a request that names none (mechanism pam)"
+    )
     unavailable: str = _setting(
         "close",
         one_of("close", "no"),
@@ -121,6 +143,14 @@ class Settings:
     queue_timeout: float = _setting(10.0, read_duration, "a login that no worker took by then is unavailable")
     queue_length: int = _setting(1024, count_between(1, 1_000_000), "logins that may wait for a worker")
     connections: int = _setting(4096, count_between(1, 1_000_000), "clients connected at a time")
+    most_workers: int = _setting(
+        32,
+        count_between(1, 1000),
+        "workers that there may be while logins wait, where the mechanism waits itself",
+    )
+    worker_growth: int = _setting(
+        64 << 20, read_size, "a worker whose memory has grown by so much is replaced"
+    )
     worker_share: int | None = _setting(
         None,
         count_between(1, 1_000_000_000),

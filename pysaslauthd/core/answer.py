@@ -20,7 +20,8 @@ class Verdict(enum.IntEnum):
 class Cause(enum.IntEnum):
     """What led to the verdict.
 
-    The first four are the user's side, the rest is ours and belongs to UNAVAILABLE.
+    Up to ACCOUNT it is the user's side, REQUEST is the mail server's; the rest is ours and belongs to
+    UNAVAILABLE.
     """
 
     NONE = 0
@@ -31,6 +32,7 @@ class Cause(enum.IntEnum):
     DEADLINE = 5
     CRASH = 6
     SHED = 7
+    REQUEST = 8
 
 
 class Answer(NamedTuple):

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from pysaslauthd.core.wire import Request
 
+_NOT_IN_A_SERVICE = frozenset([*range(0x20), ord("/"), 0x7F])
+
 
 class Identity(NamedTuple):
     """A request without its password, after the realm policy.
@@ -16,6 +18,11 @@ class Identity(NamedTuple):
     realm: bytes
     client_address: bytes | None
 
+    @property
+    def remote_host(self) -> bytes:
+        """The client's address without its port; empty if the request had none."""
+        return (self.client_address or b"").partition(b";")[0]
+
 
 def identify(request: Request, *, append_realm: bool) -> Identity:
     """Apply the realm policy: with ``append_realm`` (``-r``) a realm that is there joins the login.
@@ -26,3 +33,12 @@ def identify(request: Request, *, append_realm: bool) -> Identity:
     if append_realm and request.realm:
         login = login + b"@" + request.realm
     return Identity(login, request.service, request.realm, request.client_address)
+
+
+def is_service_name(service: bytes) -> bool:
+    """Whether a service may be looked up as a file: no ``/``, no dot in front, no control character.
+
+    PAM itself takes what is behind the last ``/``, so ``../../tmp/x`` would be another way to say
+    ``x``; nobody needs one.
+    """
+    return not service.startswith(b".") and not any(byte in _NOT_IN_A_SERVICE for byte in service)

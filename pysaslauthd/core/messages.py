@@ -31,7 +31,7 @@ MOST_DETAILS = 32
 _KIND_LOGIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"P", b"S", b"R"
 _LOGIN = struct.Struct("!cQ?")
 _STATUS = struct.Struct("!cHII")
-_RESULT = struct.Struct("!cQBBI")
+_RESULT = struct.Struct("!cQBBII")
 _LENGTH = struct.Struct("!H")
 
 
@@ -60,10 +60,11 @@ class Status(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Worker to front: the answer to the Login of this id."""
+    """Worker to front: the answer to the Login of this id, and the worker's peak of memory."""
 
     id: int
     answer: Answer
+    memory_kib: int = 0
 
 
 def encode_login(message: Login) -> bytes:
@@ -89,7 +90,9 @@ def encode_status(message: Status) -> bytes:
 def encode_result(message: Result) -> bytes:
     """The packet of a Result; what exceeds the limits of its texts is cut."""
     answer = message.answer
-    header = _RESULT.pack(_KIND_RESULT, message.id, answer.verdict, answer.cause, answer.delay_ms)
+    header = _RESULT.pack(
+        _KIND_RESULT, message.id, answer.verdict, answer.cause, answer.delay_ms, message.memory_kib
+    )
     texts = (answer.reason, *answer.details[:MOST_DETAILS])
     return header + b"".join(counted(text.encode(errors="replace")[:LARGEST_TEXT]) for text in texts)
 
@@ -126,9 +129,10 @@ def decode_for_front(packet: bytes) -> Status | Result:
             return Status(*values)
         if kind != _KIND_RESULT:
             raise MessageError(f"unknown message {kind!r} from a worker")
-        _, number, verdict, cause, delay_ms = _RESULT.unpack_from(packet)
+        _, number, verdict, cause, delay_ms, memory_kib = _RESULT.unpack_from(packet)
         reason, *details = _texts(packet)
-        return Result(number, Answer(Verdict(verdict), Cause(cause), reason, delay_ms, tuple(details)))
+        answer = Answer(Verdict(verdict), Cause(cause), reason, delay_ms, tuple(details))
+        return Result(number, answer, memory_kib)
     except (struct.error, ValueError):
         raise MessageError(f"malformed message {kind!r} from a worker") from None
 

@@ -3,8 +3,8 @@
 import asyncio
 
 from pysaslauthd.config.options import Options
-from pysaslauthd.core.answer import Answer, Verdict
-from pysaslauthd.core.identity import Identity, identify
+from pysaslauthd.core.answer import Answer, Cause, Verdict, rejected
+from pysaslauthd.core.identity import Identity, identify, is_service_name
 from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.pool import Deliver, Pool
 from pysaslauthd.front.statistics import Statistics
@@ -12,6 +12,8 @@ from pysaslauthd.logs import log
 
 LONGEST_DELAY = 10.0
 """Seconds; no module can have an answer held back for longer."""
+
+_NO_SERVICE_NAME = rejected(Cause.REQUEST, "service is no name of a file")
 
 
 class Gate:
@@ -25,11 +27,15 @@ class Gate:
         self._statistics = statistics
         self._append_realm = options.append_realm
         self._mechanism = options.mechanism.name
+        self._names_service_files = options.mechanism.names_service_files
         self._verbose = options.verbose
 
     def login(self, request: Request, deliver: Deliver) -> None:
         """Find the answer to ``request``; ``deliver`` gets it when the client may have it."""
         identity = identify(request, append_realm=self._append_realm)
+        if self._names_service_files and not is_service_name(identity.service):
+            self._answered(identity, _NO_SERVICE_NAME, deliver)
+            return
         self._pool.submit(
             identity, request.password, lambda answer: self._answered(identity, answer, deliver)
         )

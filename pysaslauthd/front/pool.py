@@ -24,6 +24,12 @@ from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.logs import log
 
+GROW_AFTER = 0.1
+"""Seconds that a login waits before more workers are started for it, where more may be."""
+
+IDLE_LIMIT = 10.0
+"""Seconds without work after which a worker beyond those kept ready goes again."""
+
 LEAVE_LIMIT = 5.0
 """Seconds that a retired worker has to end before it is killed."""
 
@@ -38,7 +44,11 @@ class PoolOptions(NamedTuple):
 
     name: str
     size: int
+    """Workers kept ready."""
+    most: int
+    """Workers that there may be while logins wait."""
     share: int
+    growth_kib: int
     concurrency: int
     login_timeout: float
     queue_timeout: float
@@ -50,7 +60,9 @@ class PoolOptions(NamedTuple):
         return cls(
             name=options.mechanism.name,
             size=options.workers,
+            most=options.most_workers,
             share=options.share,
+            growth_kib=options.settings.worker_growth >> 10,
             concurrency=options.mechanism.concurrency,
             login_timeout=options.settings.login_timeout,
             queue_timeout=options.settings.queue_timeout,
@@ -85,7 +97,7 @@ class _Ticket:
 
 
 class _Worker:
-    __slots__ = ("channel", "held", "number", "probed", "served", "start_timer", "state")
+    __slots__ = ("channel", "first_memory_kib", "held", "number", "probed", "served", "state", "timer")
 
     def __init__(self, number: int, channel: socket.socket) -> None:
         self.number = number
@@ -94,7 +106,9 @@ class _Worker:
         self.held: dict[int, _Ticket] = {}
         self.served = 0
         self.probed = False
-        self.start_timer: asyncio.TimerHandle | None = None
+        self.first_memory_kib = 0
+        self.timer: asyncio.TimerHandle | None = None
+        """Of its start, or of its idleness."""
 
 
 class Pool:
@@ -119,9 +133,10 @@ class Pool:
         self._free: list[_Worker] = []
         self._queue: deque[_Ticket] = deque()
         self._leaving: dict[int, asyncio.TimerHandle] = {}
+        self._coming = 0
+        self._grow_timer: asyncio.TimerHandle | None = None
         self._next_id = 1
-        for _ in range(options.size):
-            master.want(index)
+        self._fill()
 
     def submit(self, identity: Identity, password: Secret, deliver: Deliver) -> None:
         """Have a worker check this; ``deliver`` gets the answer exactly once, within the deadline."""
@@ -134,12 +149,15 @@ class Pool:
         self._queue.append(ticket)
         self._statistics.queued += 1
         ticket.timer = self._loop.call_later(self._options.queue_timeout, self._waited_too_long, ticket)
+        if self._grow_timer is None and self._options.most > self._options.size:
+            self._grow_timer = self._loop.call_later(GROW_AFTER, self._grow)
 
     def adopt(self, number: int, channel: socket.socket) -> None:
         """The master started a worker; it counts once it has introduced itself."""
+        self._coming = max(0, self._coming - 1)
         channel.setblocking(False)
         worker = _Worker(number, channel)
-        worker.start_timer = self._loop.call_later(START_LIMIT, self._started_too_slowly, worker)
+        worker.timer = self._loop.call_later(START_LIMIT, self._started_too_slowly, worker)
         self._workers[number] = worker
         self._loop.add_reader(channel.fileno(), self._receive, worker)
 
@@ -193,11 +211,12 @@ class Pool:
         if ticket.timer is not None:
             ticket.timer.cancel()
         ticket.timer = self._loop.call_later(self._options.login_timeout, self._took_too_long, ticket, worker)
+        if worker.timer is not None:
+            worker.timer.cancel()
         worker.held[number] = ticket
         worker.served += 1
         if worker.served >= self._options.share:
-            worker.state = _State.RETIRING
-            self._master.want(self._index)
+            self._retire(worker)
         if worker.state is _State.RETIRING or len(worker.held) >= self._options.concurrency:
             self._free.remove(worker)
 
@@ -230,11 +249,7 @@ class Pool:
 
     def _hear(self, worker: _Worker, message: Status | Result) -> None:
         if isinstance(message, Result):
-            ticket = worker.held.pop(message.id, None)
-            if ticket is None:
-                raise MessageError("an answer to a login it does not hold")
-            self._make_free(worker)
-            ticket.end(message.answer)
+            self._take_result(worker, message)
         elif worker.state is _State.STARTING:
             self._welcome(worker, message)
         elif not worker.probed:
@@ -243,11 +258,27 @@ class Pool:
             worker.probed = False
             self._log_status(worker, message)
 
+    def _take_result(self, worker: _Worker, message: Result) -> None:
+        ticket = worker.held.pop(message.id, None)
+        if ticket is None:
+            raise MessageError("an answer to a login it does not hold")
+        has_grown = message.memory_kib > worker.first_memory_kib + self._options.growth_kib
+        if has_grown and worker.state is _State.READY:
+            log.info(
+                f"{self._options.name} worker {worker.number} has grown to {message.memory_kib} KiB and retires"
+            )
+            if worker in self._free:
+                self._free.remove(worker)
+            self._retire(worker)
+        self._make_free(worker)
+        ticket.end(message.answer)
+
     def _welcome(self, worker: _Worker, message: Status) -> None:
         if message.version != messages.VERSION:
             raise MessageError(f"message version {message.version}, expected {messages.VERSION}")
-        if worker.start_timer is not None:
-            worker.start_timer.cancel()
+        if worker.timer is not None:
+            worker.timer.cancel()
+        worker.first_memory_kib = message.memory_kib
         worker.state = _State.READY
         self._make_free(worker)
         if self._on_ready is not None:
@@ -271,6 +302,41 @@ class Pool:
         elif worker not in self._free:
             self._free.append(worker)
             self._serve_queue()
+            if not worker.held and self._staying() > self._options.size:
+                worker.timer = self._loop.call_later(IDLE_LIMIT, self._idled_too_long, worker)
+
+    def _staying(self) -> int:
+        """Workers that are there or on their way, less those about to leave."""
+        return self._coming + sum(worker.state is not _State.RETIRING for worker in self._workers.values())
+
+    def _fill(self) -> None:
+        """Have as many as are kept ready, and as many as there may be if logins wait for them."""
+        waiting = len(self._queue) if self._options.most > self._options.size else 0
+        wanted = min(self._options.most, max(self._options.size, self._staying() + waiting))
+        for _ in range(wanted - self._staying()):
+            self._coming += 1
+            self._master.want(self._index)
+
+    def _grow(self) -> None:
+        self._grow_timer = None
+        if self._queue:
+            starting = self._coming + sum(w.state is _State.STARTING for w in self._workers.values())
+            if not starting:
+                self._fill()
+            self._grow_timer = self._loop.call_later(GROW_AFTER, self._grow)
+
+    def _retire(self, worker: _Worker) -> None:
+        worker.state = _State.RETIRING
+        self._replace()
+
+    def _replace(self) -> None:
+        if self._staying() < self._options.size:
+            self._coming += 1
+            self._master.want(self._index)
+
+    def _idled_too_long(self, worker: _Worker) -> None:
+        if worker.number in self._workers and not worker.held and self._staying() > self._options.size:
+            self._dismiss(worker)
 
     def _dismiss(self, worker: _Worker) -> None:
         self._forget(worker)
@@ -285,15 +351,14 @@ class Pool:
             return
         self._forget(worker)
         self._statistics.workers_lost += 1
-        if worker.state is not _State.RETIRING:
-            self._master.want(self._index)
+        self._replace()
         for ticket in worker.held.values():
             ticket.end(unavailable(Cause.CRASH, reason))
 
     def _forget(self, worker: _Worker) -> None:
         del self._workers[worker.number]
-        if worker.start_timer is not None:
-            worker.start_timer.cancel()
+        if worker.timer is not None:
+            worker.timer.cancel()
         if worker in self._free:
             self._free.remove(worker)
         self._loop.remove_reader(worker.channel.fileno())

@@ -85,8 +85,8 @@ class _Front:
 def room_for_clients(options: Options) -> int:
     """How many clients may be connected: as many as set, or as many as there are descriptors for."""
     wanted = options.settings.connections
-    # Twice the workers, as retired ones may still be leaving.
-    others = 2 * options.workers + SPARE_DESCRIPTORS
+    # Retired workers may still be leaving when their successors are there.
+    others = options.most_workers + options.workers + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted + others:
         soft = wanted + others if hard == resource.RLIM_INFINITY else min(wanted + others, hard)

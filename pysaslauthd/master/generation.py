@@ -6,6 +6,7 @@ starts the next generation. The front is not trusted: it may say four verbs of f
 and rates are clamped, and anything else ends it.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -43,6 +44,8 @@ class PoolPlan(NamedTuple):
     limit: int
     """The most that live at a time, those about to leave included."""
     main: Callable[[socket.socket], None]
+    runs_programs: bool = False
+    """Whether a worker may leave processes behind, which end with it."""
 
 
 class FrontPlan(NamedTuple):
@@ -157,6 +160,8 @@ class Generation:
         if worker is None:
             return False
         del self._pids[worker.number]
+        if self._pools[worker.pool].runs_programs:
+            _end_session(pid)
         if self.front_ended:
             return True
         if not has_left(status) and worker.number not in self._condemned:
@@ -166,6 +171,10 @@ class Generation:
         self._condemned.discard(worker.number)
         self._tell(ForFront(ToFront.GONE, worker.pool, worker.number))
         return True
+
+    def knows(self, pid: int) -> bool:
+        """Whether it is a living process of this generation."""
+        return pid in self._workers or (pid == self.front_pid and not self.front_ended)
 
     def drain(self) -> None:
         """Have the front finish what it began and leave."""
@@ -210,7 +219,13 @@ class Generation:
             ours, theirs = _channel()
             with ours, theirs:
                 pid = process.start(
-                    Role(f"pysasl-{plan.name}", plan.rights, (theirs.fileno(),), lambda: plan.main(theirs))
+                    Role(
+                        f"pysasl-{plan.name}",
+                        plan.rights,
+                        (theirs.fileno(),),
+                        lambda: plan.main(theirs),
+                        plan.runs_programs,
+                    )
                 )
                 self._next_number += 1
                 self._forks += 1
@@ -250,6 +265,12 @@ class Generation:
 
     def _kill_workers(self) -> None:
         for pid in self._workers:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _end_session(session: int) -> None:
+    for pid in process.members(session):
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 

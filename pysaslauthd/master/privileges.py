@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pysaslauthd.master import kernel
 
 FALLBACK_USER = "nobody"
+_NOT_ROOT = "not started by root: pam_unix can check the password of this user alone, and no module can read what only root may"
 
 
 class User(NamedTuple):
@@ -25,6 +26,8 @@ class Rights(NamedTuple):
     user: User | None
     reads: tuple[Path, ...] = ()
     """Files it must be able to read, by a group if that is enough, else by a capability."""
+    keeps_all: bool = False
+    """Nothing is given up, and set-user-id programs still work: PAM modules expect root, or such a helper."""
 
 
 def unprivileged_user(name: str) -> tuple[User | None, str]:
@@ -52,7 +55,9 @@ def _user(name: str) -> User:
 
 
 def missing_rights(rights: Rights) -> str:
-    """What a worker of ``rights`` will not be able to read, in words for the log; else ``""``."""
+    """What a worker of ``rights`` will not be able to do, in words for the log; else ``""``."""
+    if rights.keeps_all:
+        return "" if os.geteuid() == 0 else _NOT_ROOT
     if rights.user is None:
         shut = [path for path in rights.reads if not _readable(path)]
         return f"{_listed(shut)} cannot be read by this user" if shut else ""
@@ -87,6 +92,9 @@ def give_up(rights: Rights) -> None:
 
     :raises OSError: the system refused; the process must not go on.
     """
+    if rights.keeps_all:
+        kernel.forbid_dumps()
+        return
     if rights.user is not None:
         kernel.keep_capabilities()
         os.setgroups(reading_groups(rights.reads))

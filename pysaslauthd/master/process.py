@@ -3,7 +3,8 @@
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from pysaslauthd import logs
@@ -33,12 +34,16 @@ _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM)
 
 
 class Role(NamedTuple):
-    """What a child is: its name in ``ps``, its rights, the descriptors it keeps and its code."""
+    """What a child is: its name in ``ps``, its rights, the descriptors it keeps and its code.
+
+    One with ``runs_programs`` is in a session of its own, so that what it leaves behind is known by it.
+    """
 
     name: str
     rights: privileges.Rights
     descriptors: tuple[int, ...]
     main: Callable[[], None]
+    runs_programs: bool = False
 
 
 def start(role: Role) -> int:
@@ -65,8 +70,12 @@ def _run(role: Role, master: int) -> None:
     status = EXIT_CRASHED
     try:
         signal.set_wakeup_fd(-1)
+        # A program inherits what is ignored, but not a handler: one that does nothing is for us alone.
+        ignore = _do_nothing if role.runs_programs else signal.SIG_IGN
         for number in _HANDLED:
-            signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
+            signal.signal(number, ignore if number in _IGNORED else signal.SIG_DFL)
+        if role.runs_programs:
+            os.setsid()
         close_all_but({*_STANDARD_DESCRIPTORS, *role.descriptors})
         logs.reopen()
         kernel.set_name(role.name)
@@ -81,6 +90,35 @@ def _run(role: Role, master: int) -> None:
             log.critical(f"{role.name} failed: {logs.describe(error)}")
     finally:
         os._exit(status)
+
+
+def _do_nothing(*_: object) -> None:
+    pass
+
+
+def children() -> list[int]:
+    """The processes whose parent this one is, those that it adopted included."""
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    with contextlib.suppress(OSError):
+        return list(map(int, path.read_text().split()))
+    return []
+
+
+def members(session: int) -> list[int]:
+    """The living processes of a session."""
+    return [pid for pid in _all_processes() if _session(pid) == session]
+
+
+def _all_processes() -> Iterator[int]:
+    with os.scandir("/proc") as entries:
+        yield from (int(entry.name) for entry in entries if entry.name.isdigit())
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
 
 
 def close_all_but(kept: Iterable[int]) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.logs import log
+from pysaslauthd.master import kernel, process
 from pysaslauthd.master.backoff import Backoff
 from pysaslauthd.master.generation import FrontPlan, Generation, PoolPlan, describe_status
 from pysaslauthd.master.readiness import CANNOT_START, Readiness
@@ -53,9 +54,13 @@ class Supervisor:
         self._startup_ends: float | None = time.monotonic() + STARTUP_LIMIT
         self._stop_at: float | None = None
         self._status = 0
+        # Where there are others already, an orphan may be theirs: a shell's that became us by exec, or a container's.
+        self._owns_orphans = os.getpid() != 1 and not process.children()
 
     def run(self) -> int:
         """Supervise until the end; the exit status."""
+        if self._owns_orphans:
+            kernel.adopt_orphans()
         with self._signal_pipe() as signals:
             self._selector.register(signals, selectors.EVENT_READ)
             while True:
@@ -173,6 +178,17 @@ class Supervisor:
             else:
                 log.debug(f"child exited: {pid}")
         self._ending = [each for each in self._ending if not each.is_over]
+        self._kill_strays()
+
+    def _kill_strays(self) -> None:
+        """End what a worker's program left behind and we adopted, even in a session of its own."""
+        if not self._owns_orphans:
+            return
+        generations = [*self._ending, *([self._current] if self._current else [])]
+        for pid in process.children():
+            if not any(generation.knows(pid) for generation in generations):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _fail(self, text: str) -> None:
         self._status = EXIT_START_FAILED

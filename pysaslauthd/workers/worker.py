@@ -28,7 +28,9 @@ def run(channel: socket.socket, mechanism: Mechanism) -> None:
         while packet := channel.recv(messages.LARGEST_PACKET):
             message = messages.decode_for_worker(packet)
             if isinstance(message, Login):
-                reply = messages.encode_result(Result(message.id, _checked(mechanism, message)))
+                reply = messages.encode_result(
+                    Result(message.id, _checked(mechanism, message), _memory_kib())
+                )
             else:
                 reply = messages.encode_status(_status())
             channel.send(reply)
@@ -46,5 +48,10 @@ def _status() -> Status:
     return Status(
         version=messages.VERSION,
         descriptors=len(open_descriptors()),
-        memory_kib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        memory_kib=_memory_kib(),
     )
+
+
+def _memory_kib() -> int:
+    """The peak, as asking for it costs a system call and asking for the present size a file."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

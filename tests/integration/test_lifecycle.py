@@ -246,7 +246,7 @@ class TestFailedStarts:
         assert result.returncode == 1
         assert text(result) == [
             "unknown authentication mechanism: kerberos4",
-            "this version has: shadow",
+            "this version has: pam shadow",
         ]
 
 

@@ -18,7 +18,15 @@ from pysaslauthd.front.pool import Pool, PoolOptions
 from pysaslauthd.front.statistics import Statistics
 
 OPTIONS = PoolOptions(
-    name="test", size=2, share=1000, concurrency=1, login_timeout=30, queue_timeout=10, queue_length=3
+    name="test",
+    size=2,
+    most=2,
+    share=1000,
+    growth_kib=1000,
+    concurrency=1,
+    login_timeout=30,
+    queue_timeout=10,
+    queue_length=3,
 )
 STATUS = messages.encode_status(Status(messages.VERSION, 4, 1))
 
@@ -297,6 +305,80 @@ class TestAWorker:
         stage.until(3)
         worker.answer()
         assert stage.until(4) == [ACCEPTED] * 4
+
+    def test_that_has_grown_too_large_is_replaced(self, stage: Stage) -> None:
+        worker = stage.worker(1)
+        for memory, is_over in ((1001, False), (1002, True)):
+            stage.submit()
+            worker.say(messages.encode_result(Result(worker.hear().id, ACCEPTED, memory)))
+            stage.turn()
+            assert (stage.asked == [("want", 0)] * 3) is is_over
+        assert stage.answers == [ACCEPTED] * 2
+        assert worker.is_dismissed
+
+
+class TestAnElasticPool:
+    @pytest.fixture
+    def stage(self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch) -> Stage:
+        monkeypatch.setattr(pool_module, "GROW_AFTER", 0.01)
+        monkeypatch.setattr(pool_module, "IDLE_LIMIT", 0.05)
+        return make(stages, size=1, most=4, queue_length=100)
+
+    def wants(self, stage: Stage, count: int) -> bool:
+        for _ in range(1000):
+            if stage.asked.count(("want", 0)) >= count:
+                break
+            stage.turn()
+        return stage.asked == [("want", 0)] * count
+
+    def test_has_more_workers_started_for_logins_that_wait(self, stage: Stage) -> None:
+        stage.worker(1)
+        for _ in range(3):
+            stage.submit()
+        assert self.wants(stage, 3)
+
+    def test_has_no_more_than_its_limit(self, stage: Stage) -> None:
+        stage.worker(1)
+        for _ in range(50):
+            stage.submit()
+        assert self.wants(stage, 4)
+        for number in (2, 3, 4):
+            stage.worker(number)
+        for _ in range(20):
+            stage.turn()
+        assert self.wants(stage, 4)
+
+    def test_lets_those_beyond_its_size_go_when_they_are_idle(self, stage: Stage) -> None:
+        workers = [stage.worker(1)]
+        for _ in range(2):
+            stage.submit()
+        assert self.wants(stage, 2)
+        workers.append(stage.worker(2))
+        for worker in workers:
+            worker.answer()
+        assert stage.until(2) == [ACCEPTED] * 2
+        for _ in range(1000):
+            if len(stage.pool._workers) == 1:  # noqa: SLF001  (who is left is the point)
+                break
+            stage.turn()
+        assert len(stage.pool._workers) == 1  # noqa: SLF001
+        assert stage.asked == [("want", 0)] * 2
+        stage.submit()
+        left = next(w for w in workers if w.number in stage.pool._workers)  # noqa: SLF001
+        left.answer()
+        assert stage.until(3) == [ACCEPTED] * 3
+
+    def test_that_is_not_elastic_stays_as_it_is(
+        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pool_module, "GROW_AFTER", 0.01)
+        stage = make(stages, size=1, most=1)
+        stage.worker(1)
+        for _ in range(3):
+            stage.submit()
+        for _ in range(20):
+            stage.turn()
+        assert stage.asked == [("want", 0)]
 
 
 class TestAHostileWorker:

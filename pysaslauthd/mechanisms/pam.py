@@ -1,0 +1,232 @@
+"""Mechanism ``pam``: the stack of the service in ``/etc/pam.d``, by python-pam.
+
+Per login ``pam_start``, ``pam_authenticate``, ``pam_acct_mgmt`` and ``pam_end``, as the original:
+never a session, never credentials. python-pam is used at its seams: an instance has its own copies
+of libpam's functions, so a subclass can go between. That is how this sets PAM_RHOST, takes the
+failure delay over, learns which phase failed, and answers every prompt and not only the first.
+
+The failure delay is not slept here. A module asks libpam for it, libpam asks us, and we hand it to
+the front, which answers late; the worker is free at once.
+"""
+
+import os
+from collections.abc import Iterator
+from ctypes import CDLL, CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_uint, c_void_p, cast, memmove, sizeof
+from typing import Any
+
+import pam
+
+# The prototypes of the functions that we go between name these structures.
+from pam.__internals import PamConv, PamHandle, PamResponse, conv_func
+
+from pysaslauthd.config.settings import Settings
+from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict
+from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.secret import Secret
+
+PAM_FAIL_DELAY = 10
+"""From ``security/_pam_types.h``; python-pam does not have it."""
+
+MOST_MESSAGES = 32
+"""PAM_MAX_NUM_MSG: more prompts in one conversation are a broken module."""
+
+OUR_SIDE = frozenset(
+    {
+        pam.PAM_ABORT,
+        pam.PAM_AUTHINFO_UNAVAIL,
+        pam.PAM_AUTHTOK_LOCK_BUSY,
+        pam.PAM_BAD_ITEM,
+        pam.PAM_BUF_ERR,
+        pam.PAM_CRED_INSUFFICIENT,
+        pam.PAM_CRED_UNAVAIL,
+        pam.PAM_MODULE_UNKNOWN,
+        pam.PAM_NO_MODULE_DATA,
+        pam.PAM_OPEN_ERR,
+        pam.PAM_SERVICE_ERR,
+        pam.PAM_SESSION_ERR,
+        pam.PAM_SYMBOL_ERR,
+        pam.PAM_SYSTEM_ERR,
+        pam.PAM_TRY_AGAIN,
+    }
+)
+"""Codes that say nothing about the password: a module is missing, its server down, the memory full."""
+
+_CAUSES = {
+    pam.PAM_AUTH_ERR: Cause.WRONG_PASSWORD,
+    pam.PAM_USER_UNKNOWN: Cause.UNKNOWN_USER,
+}
+_SAFE_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+_delay_func = CFUNCTYPE(None, c_int, c_uint, c_void_p)
+
+
+def _load() -> CDLL:
+    """Load libpam, once, before the first fork.
+
+    python-pam looks for it by ``ldconfig`` and, failing that, by a compiler on the PATH, which root
+    must not run from wherever the caller's PATH leads.
+    """
+    path = os.environ.get("PATH")
+    os.environ["PATH"] = _SAFE_PATH
+    try:
+        pam.PamAuthenticator()
+        library = CDLL("libpam.so.0")
+    except (OSError, AttributeError) as error:
+        raise ImportError(f"libpam cannot be loaded: {error}") from None
+    finally:
+        if path is None:
+            del os.environ["PATH"]
+        else:
+            os.environ["PATH"] = path
+    library.pam_get_item.argtypes = [PamHandle, c_int, POINTER(c_void_p)]
+    return library
+
+
+_libpam = _load()
+
+
+class _Authenticator(pam.PamAuthenticator):  # type: ignore[misc]  # python-pam has no types
+    """One login. ``phase`` is the last one that was entered, ``delay_ms`` what the modules asked for."""
+
+    calloc: Any
+    pam_start: Any
+    pam_authenticate: Any
+    pam_acct_mgmt: Any
+
+    def __init__(self, login: bytes, password: Secret, remote_host: bytes) -> None:
+        super().__init__()
+        self.phase = "start"
+        self.delay_ms = 0
+        self.texts: list[bytes] = []
+        self._login = login
+        self._password = password
+        self._remote_host = remote_host
+        # Kept here, as libpam calls them and holds no reference.
+        self._conversation = PamConv(conv_func(self._converse), None)
+        self._delay = _delay_func(self._take_delay)
+        self._really_start = self.pam_start
+        self._really_authenticate = self.pam_authenticate
+        self._really_check_account = self.pam_acct_mgmt
+        self.pam_start = self._start
+        self.pam_authenticate = self._authenticate
+        self.pam_acct_mgmt = self._check_account
+
+    def _start(self, service: bytes, login: bytes, _conversation: object, handle: Any) -> int:
+        code: int = self._really_start(service, login, byref(self._conversation), handle)
+        if code == pam.PAM_SUCCESS:
+            self.pam_set_item(self.handle, PAM_FAIL_DELAY, cast(self._delay, c_void_p))
+            if self._remote_host:
+                self.pam_set_item(self.handle, pam.PAM_RHOST, c_char_p(self._remote_host))
+        return code
+
+    def _authenticate(self, handle: PamHandle, flags: int) -> int:
+        self.phase = "auth"
+        code: int = self._really_authenticate(handle, flags | pam.PAM_SILENT)
+        return code
+
+    def _check_account(self, handle: PamHandle, flags: int) -> int:
+        self.phase = "acct"
+        code: int = self._really_check_account(handle, flags | pam.PAM_SILENT)
+        return code
+
+    def _take_delay(self, code: int, microseconds: int, _data: object) -> None:
+        # libpam calls this after a success as well, with the delay that a module would have wanted.
+        if code != pam.PAM_SUCCESS:
+            self.delay_ms = microseconds // 1000
+
+    def _converse(self, count: int, messages: Any, responses: Any, _data: object) -> int:
+        try:
+            if not 0 < count <= MOST_MESSAGES:
+                return int(pam.PAM_CONV_ERR)
+            asked = [(messages[i].contents.msg_style, messages[i].contents.msg or b"") for i in range(count)]
+            answers = [self._answer_to(style, text) for style, text in asked]
+            responses[0] = self._allocated(answers)
+        except Exception:  # noqa: BLE001  (nothing may go up through libpam's C frames)
+            return int(pam.PAM_CONV_ERR)
+        return int(pam.PAM_SUCCESS)
+
+    def _answer_to(self, style: int, text: bytes) -> bytes | None:
+        """What a prompt gets; None for no answer.
+
+        :raises ValueError: a style that no password program can serve.
+        """
+        if style == pam.PAM_PROMPT_ECHO_OFF:
+            return self._password.reveal()
+        if style == pam.PAM_PROMPT_ECHO_ON:
+            return self._login if text == self._user_prompt() else None
+        if style in {pam.PAM_TEXT_INFO, pam.PAM_ERROR_MSG}:
+            self.texts.append(text)
+            return None
+        raise ValueError(style)
+
+    def _user_prompt(self) -> bytes | None:
+        item = c_void_p()
+        if _libpam.pam_get_item(self.handle, pam.PAM_USER_PROMPT, byref(item)) != pam.PAM_SUCCESS:
+            return None
+        return cast(item, c_char_p).value
+
+    def _allocated(self, answers: list[bytes | None]) -> Any:
+        """The answers in memory that libpam frees."""
+        array = cast(self._calloc(len(answers), sizeof(PamResponse)), POINTER(PamResponse))
+        for i, answer in enumerate(answers):
+            if answer is not None:
+                copy = self._calloc(len(answer) + 1, 1)
+                memmove(copy, answer, len(answer))
+                array[i].resp = copy
+        return array
+
+    def _calloc(self, count: int, size: int) -> int:
+        address: int | None = self.calloc(count, size)
+        if address is None:
+            raise MemoryError
+        return address
+
+
+class Worker:
+    """The mechanism as a worker runs it."""
+
+    def __init__(self, settings: Settings) -> None:
+        # python-pam would make PAM_TTY of it.
+        os.environ.pop("DISPLAY", None)
+        self._default_service = os.fsencode(settings.service)
+
+    def check(self, identity: Identity, password: Secret) -> Answer:
+        """Run the stack of the service; the realm is not looked at."""
+        attempt = _Authenticator(identity.login, password, identity.remote_host)
+        accepted = attempt.authenticate(
+            identity.login,
+            password.reveal(),
+            identity.service or self._default_service,
+            resetcreds=False,
+        )
+        details = tuple(_details(attempt))
+        if accepted:
+            return ACCEPTED._replace(details=details)
+        verdict = (
+            Verdict.UNAVAILABLE if attempt.code in OUR_SIDE or attempt.phase == "start" else Verdict.REJECT
+        )
+        return Answer(
+            verdict=verdict,
+            cause=_cause(attempt, verdict),
+            reason=f"PAM {attempt.phase} error",
+            delay_ms=attempt.delay_ms,
+            details=details,
+        )
+
+
+def _cause(attempt: _Authenticator, verdict: Verdict) -> Cause:
+    if verdict is Verdict.UNAVAILABLE:
+        return Cause.BACKEND
+    if attempt.phase == "acct":
+        return Cause.ACCOUNT
+    return _CAUSES.get(attempt.code, Cause.ACCOUNT)
+
+
+_CALLS = {"start": "pam_start", "auth": "pam_authenticate", "acct": "pam_acct_mgmt"}
+
+
+def _details(attempt: _Authenticator) -> Iterator[str]:
+    for text in attempt.texts:
+        yield f"pam message: {text.decode(errors='replace')}"
+    if attempt.code != pam.PAM_SUCCESS:
+        yield f"DEBUG: auth_pam: {_CALLS[attempt.phase]} failed: {attempt.reason}"
