@@ -1,5 +1,6 @@
 """Start, second start, stop: files, texts and exit codes."""
 
+import contextlib
 import os
 import pty
 import shlex
@@ -13,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from support import mux, processes, shadow
-from support.daemon import COMMAND, LOGIN, PASSWORD, WRONG, Daemon
+from support.daemon import COMMAND, LOGIN, PASSWORD, WORKER, WRONG, Daemon
 from support.load import Load
 from support.packages import need_root
+from support.processes import Process
 from support.waiting import wait_until
 
 
@@ -250,17 +252,28 @@ class TestFailedStarts:
         ]
 
 
+@contextlib.contextmanager
+def login_in_hand(daemon: Daemon) -> Iterator[tuple[socket.socket, Process]]:
+    """A client whose login the only worker has, which is stopped; both."""
+    (worker,) = daemon.children(WORKER)
+    os.kill(worker.pid, signal.SIGSTOP)
+    with mux.connect(daemon.mux) as client:
+        client.sendall(mux.request(LOGIN, PASSWORD))
+        yield client, worker
+
+
+def wait_for_stop(daemon: Daemon) -> None:
+    """Until the daemon has begun to stop, which it shows by the end of its socket."""
+    wait_until(lambda: not daemon.mux.exists(), "the socket is gone")
+
+
 class TestStopping:
     def test_answers_who_came_before(self) -> None:
-        with Daemon("-n", "1") as daemon:
-            (worker,) = daemon.children("pysasl-shadow")
-            os.kill(worker.pid, signal.SIGSTOP)
-            with mux.connect(daemon.mux) as client:
-                client.sendall(mux.request(LOGIN, PASSWORD))
-                os.kill(daemon.pid, signal.SIGTERM)
-                wait_until(lambda: not daemon.mux.exists(), "the socket is gone")
-                os.kill(worker.pid, signal.SIGCONT)
-                assert mux.read_to_end(client) == b"\0\2OK"
+        with Daemon("-n", "1") as daemon, login_in_hand(daemon) as (client, worker):
+            os.kill(daemon.pid, signal.SIGTERM)
+            wait_for_stop(daemon)
+            os.kill(worker.pid, signal.SIGCONT)
+            assert mux.read_to_end(client) == b"\0\2OK"
 
     def test_waits_for_no_silent_client(self) -> None:
         with Daemon() as daemon:
@@ -271,26 +284,19 @@ class TestStopping:
                 client.close()
 
     def test_a_second_signal_ends_it_at_once(self) -> None:
-        with Daemon("-n", "1") as daemon:
-            (worker,) = daemon.children("pysasl-shadow")
-            os.kill(worker.pid, signal.SIGSTOP)
-            with mux.connect(daemon.mux) as client:
-                client.sendall(mux.request(LOGIN, PASSWORD))
-                os.kill(daemon.pid, signal.SIGTERM)
-                wait_until(lambda: not daemon.mux.exists(), "the socket is gone")
-                os.kill(daemon.pid, signal.SIGTERM)
-                assert mux.read_to_end(client) == b""
+        with Daemon("-n", "1") as daemon, login_in_hand(daemon) as (client, _):
+            os.kill(daemon.pid, signal.SIGTERM)
+            wait_for_stop(daemon)
+            os.kill(daemon.pid, signal.SIGTERM)
+            assert mux.read_to_end(client) == b""
 
     def test_by_a_signal_to_all_processes_is_as_orderly(self) -> None:
         """As systemd stops a service whose unit does not say otherwise."""
         with Daemon("-n", "1") as daemon:
-            (worker,) = daemon.children("pysasl-shadow")
-            os.kill(worker.pid, signal.SIGSTOP)
-            with mux.connect(daemon.mux) as client:
-                client.sendall(mux.request(LOGIN, PASSWORD))
+            with login_in_hand(daemon) as (client, worker):
                 for pid in (*(child.pid for child in daemon.children()), daemon.pid):
                     os.kill(pid, signal.SIGTERM)
-                wait_until(lambda: not daemon.mux.exists(), "the socket is gone")
+                wait_for_stop(daemon)
                 os.kill(worker.pid, signal.SIGCONT)
                 assert mux.read_to_end(client) == b"\0\2OK"
             assert "was killed" not in daemon.log
