@@ -88,6 +88,18 @@ def test_a_killed_master_takes_all_with_it_and_the_next_start_works() -> None:
         assert daemon.ask() == "OK"
 
 
+def test_a_killed_master_takes_even_those_with_it_that_cannot_notice() -> None:
+    with Daemon("-n", "3") as daemon:
+        children = daemon.children()
+        for child in children:
+            os.kill(child.pid, signal.SIGSTOP)
+        assert daemon.process is not None
+        daemon.process.kill()
+        daemon.process.wait()
+        daemon.process = None
+        wait_until(lambda: not [child for child in children if child.is_alive], "no process is left", limit=1)
+
+
 def test_workers_that_keep_dying_are_started_with_pauses_and_work_again_when_they_live() -> None:
     with Daemon("-n", "1") as daemon:
         for _ in range(5):

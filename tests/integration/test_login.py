@@ -80,6 +80,17 @@ def test_a_reply_is_one_write(daemon: Daemon) -> None:
         assert connection.recv(100) == OK
 
 
+def test_bytes_after_the_request_do_not_turn_the_end_into_an_error(daemon: Daemon) -> None:
+    """More than one read takes: closing over the rest would reset a client that reads to the end."""
+    with mux.connect(daemon.mux) as connection:
+        connection.sendall(RIGHT + b"junk" * 20_000)
+        connection.shutdown(socket.SHUT_WR)
+        data = b""
+        while chunk := connection.recv(100):
+            data += chunk
+        assert data == OK
+
+
 def test_a_client_that_stays_after_its_reply_is_let_go(daemon: Daemon) -> None:
     with mux.connect(daemon.mux) as connection:
         connection.sendall(RIGHT + b"more")

@@ -103,6 +103,14 @@ class TestAFifthField:
         assert read([FIVE + b"junk"])[0] == expected(b"192.0.2.7;4567")
 
 
+def test_a_reader_forgets_the_password_that_it_gave_away() -> None:
+    for data in (FOUR, FIVE):
+        result, reader = read([data])
+        assert result or reader.settle()
+        assert b"secret" not in reader._buffer  # noqa: SLF001  (what it keeps is the point)
+        assert b"secret" not in reader._fields  # noqa: SLF001
+
+
 class TestLimits:
     @pytest.mark.parametrize(("index", "name"), list(enumerate(["login", "password", "service", "realm"])))
     def test_are_inclusive_and_refuse_before_the_body(self, index: int, name: str) -> None:
