@@ -97,7 +97,12 @@ def test_a_killed_master_takes_even_those_with_it_that_cannot_notice() -> None:
         daemon.process.kill()
         daemon.process.wait()
         daemon.process = None
-        wait_until(lambda: not [child for child in children if child.is_alive], "no process is left", limit=1)
+        try:
+            wait_until(lambda: not [c for c in children if c.is_alive], "no process is left", limit=1)
+        finally:
+            for child in children:
+                if child.is_alive:
+                    os.kill(child.pid, signal.SIGKILL)
 
 
 def test_workers_that_keep_dying_are_started_with_pauses_and_work_again_when_they_live() -> None:
