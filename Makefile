@@ -1,4 +1,5 @@
-# Two commands for a visitor: `make run` and `make test`. `make check` is what every change has to pass.
+# Two commands for a visitor: `make run` and `make test`. `make check` is what every change has to pass. `make bench`
+# measures ours beside the original; BENCH='--rounds 1 --case start' chooses, BENCH=--help tells what else.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
 
-.PHONY: run check test lint types clean
+.PHONY: run check test bench lint types clean
 
 run: $(INSTALLED)
 	@$(BIN)/python packaging/demo.py
@@ -20,6 +21,10 @@ check: $(INSTALLED_TEST)
 test: $(INSTALLED_TEST)
 	@packaging/test-packages.sh
 	$(BIN)/pytest
+
+bench: $(INSTALLED_TEST)
+	@packaging/test-packages.sh
+	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
 $(INSTALLED): packaging/requirements.txt packaging/build-requirements.txt pyproject.toml packaging/venv.sh
 	packaging/venv.sh $(PYTHON) $(VENV) packaging/build-requirements.txt packaging/requirements.txt

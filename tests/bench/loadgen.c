@@ -1,0 +1,259 @@
+/* loadgen: clients that log in without pause, and what they heard.
+ *
+ * Each client is a thread in a closed loop: connect, send one request, read the reply, close. libsasl does it so, with
+ * a connection for each login. What is counted is what was answered between the end of the warm-up and the end of the
+ * run; a login that has no answer by then is "unfinished". TERM ends the run early. The result is a line of JSON.
+ *
+ * No wait outlasts the run: at its end each client that still waits, in whatever system call, is interrupted. That
+ * costs a login nothing, while a timeout set on each socket would cost one more system call.
+ */
+#define _GNU_SOURCE
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "login.h"
+
+enum { STACK = 128 * 1024, EXIT_USAGE = 64 };
+
+static const char *const names[OUTCOMES] = {"ok", "no", "closed", "other", "errors", "unfinished"};
+
+struct client {
+    pthread_t thread;
+    unsigned long index;
+    unsigned long heard[OUTCOMES];
+    uint32_t *latencies; /* microseconds */
+    size_t count, capacity;
+    atomic_bool is_done;
+};
+
+static struct plan plan;
+static unsigned long users = 1;
+static double counted_from; /* seconds, on the clock of now() */
+static atomic_bool is_over;
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void nap(long microseconds)
+{
+    struct timespec time = {.tv_nsec = microseconds * 1000};
+    nanosleep(&time, NULL);
+}
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "loadgen: %s\n", what);
+    exit(EXIT_USAGE);
+}
+
+static void *need(void *memory)
+{
+    if (memory == NULL)
+        fail("out of memory");
+    return memory;
+}
+
+static void note_latency(struct client *client, double seconds)
+{
+    if (client->count == client->capacity) {
+        client->capacity = client->capacity == 0 ? 4096 : 2 * client->capacity;
+        client->latencies = need(realloc(client->latencies, client->capacity * sizeof *client->latencies));
+    }
+    client->latencies[client->count++] = (uint32_t)(seconds * 1e6);
+}
+
+/* The logins go round the users, each client from another start, so that all are used alike. */
+static void *run_client(void *argument)
+{
+    struct client *client = argument;
+    unsigned long user = client->index % users;
+
+    while (!atomic_load_explicit(&is_over, memory_order_relaxed)) {
+        double begin = now(), end;
+        enum outcome outcome = log_in(&plan, user);
+
+        end = now();
+        if (atomic_load_explicit(&is_over, memory_order_relaxed))
+            outcome = INTERRUPTED; /* as an answer after the end is none that counts */
+        if (outcome == INTERRUPTED || end >= counted_from)
+            client->heard[outcome]++;
+        if (outcome <= NO && end >= counted_from)
+            note_latency(client, end - begin);
+        if (outcome == FAILED)
+            nap(1000); /* nobody listens: trying again at once would take the processor from who is to start */
+        user = (user + 1) % users;
+    }
+    atomic_store(&client->is_done, true);
+    return NULL;
+}
+
+static void wake_up(int number)
+{
+    (void)number; /* it is the interrupted system call that counts */
+}
+
+/* Interrupted again and again: the first signal may come just before the system call. */
+static void end_clients(struct client *clients, unsigned long count)
+{
+    atomic_store(&is_over, true);
+    for (unsigned long i = 0; i < count; i++)
+        while (!atomic_load(&clients[i].is_done)) {
+            for (unsigned long other = i; other < count; other++)
+                if (!atomic_load(&clients[other].is_done))
+                    pthread_kill(clients[other].thread, SIGUSR1);
+            nap(1000);
+        }
+    for (unsigned long i = 0; i < count; i++)
+        pthread_join(clients[i].thread, NULL);
+}
+
+static void wait_for_end(double until)
+{
+    sigset_t term;
+    double left;
+
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    while ((left = until - now()) > 0) {
+        struct timespec time = {.tv_sec = (time_t)left, .tv_nsec = (long)((left - (double)(time_t)left) * 1e9)};
+        if (sigtimedwait(&term, NULL, &time) == SIGTERM)
+            return;
+    }
+}
+
+static int compare(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    return (a > b) - (a < b);
+}
+
+static void print_result(const struct client *clients, unsigned long count, enum outcome expected, double seconds)
+{
+    static const struct { const char *name; double share; } parts[] = {
+        {"p50", 0.5}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1}};
+    unsigned long heard[OUTCOMES] = {0};
+    size_t total = 0, at = 0;
+    uint32_t *latencies;
+
+    for (unsigned long i = 0; i < count; i++) {
+        total += clients[i].count;
+        for (int outcome = 0; outcome < OUTCOMES; outcome++)
+            heard[outcome] += clients[i].heard[outcome];
+    }
+    latencies = need(malloc((total + 1) * sizeof *latencies));
+    for (unsigned long i = 0; i < count; i++) {
+        if (clients[i].count > 0)
+            memcpy(latencies + at, clients[i].latencies, clients[i].count * sizeof *latencies);
+        at += clients[i].count;
+    }
+    qsort(latencies, total, sizeof *latencies, compare);
+    printf("{\"seconds\": %.3f, \"rate\": %.3f", seconds, seconds > 0 ? (double)heard[expected] / seconds : 0);
+    for (int outcome = 0; outcome < OUTCOMES; outcome++)
+        printf(", \"%s\": %lu", names[outcome], heard[outcome]);
+    for (size_t i = 0; total > 0 && i < sizeof parts / sizeof *parts; i++)
+        printf(", \"%s\": %u", parts[i].name, latencies[(size_t)((double)(total - 1) * parts[i].share)]);
+    puts("}");
+}
+
+static unsigned long read_count(const char *text, unsigned long most)
+{
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || number == 0 || number > most)
+        fail("a count is not a whole number, or not within its limits");
+    return number;
+}
+
+static double read_seconds(const char *text)
+{
+    char *end;
+    double number = strtod(text, &end);
+    if (end == text || *end != '\0' || !(number >= 0 && number <= 86400))
+        fail("a time is not a number of seconds up to 86400");
+    return number;
+}
+
+static void prepare_process(void)
+{
+    struct sigaction action = {.sa_handler = wake_up}; /* and no SA_RESTART */
+    struct rlimit files;
+    sigset_t term;
+
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    sigaction(SIGUSR1, &action, NULL);
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &term, NULL);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"socket", required_argument, NULL, 'f'},   {"clients", required_argument, NULL, 'c'},
+        {"seconds", required_argument, NULL, 't'},  {"warmup", required_argument, NULL, 'w'},
+        {"login", required_argument, NULL, 'u'},    {"users", required_argument, NULL, 'k'},
+        {"password", required_argument, NULL, 'p'}, {"service", required_argument, NULL, 's'},
+        {"realm", required_argument, NULL, 'r'},    {"expect", required_argument, NULL, 'e'},
+        {NULL, 0, NULL, 0}};
+    const char *login = "", *password = "", *service = "", *realm = "", *path = "";
+    enum outcome expected = OK;
+    unsigned long count = 1;
+    double seconds = 1, warmup = 0, end;
+    struct client *clients;
+    pthread_attr_t attributes;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'f': path = optarg; break;
+        case 'c': count = read_count(optarg, 20000); break;
+        case 't': seconds = read_seconds(optarg); break;
+        case 'w': warmup = read_seconds(optarg); break;
+        case 'u': login = optarg; break;
+        case 'k': users = read_count(optarg, 1000000000); break;
+        case 'p': password = optarg; break;
+        case 's': service = optarg; break;
+        case 'r': realm = optarg; break;
+        case 'e': expected = strcmp(optarg, "NO") == 0 ? NO : OK; break;
+        default: return EXIT_USAGE;
+        }
+    }
+    if (optind != argc || *login == '\0' || *path == '\0')
+        fail("give --socket PATH and --login NAME, and no other arguments");
+    if (!make_plan(&plan, path, login, password, service, realm))
+        fail("the path or a field is too long");
+
+    prepare_process();
+    clients = need(calloc(count, sizeof *clients));
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK);
+    counted_from = now() + warmup;
+    for (unsigned long i = 0; i < count; i++) {
+        clients[i].index = i;
+        if (pthread_create(&clients[i].thread, &attributes, run_client, &clients[i]) != 0)
+            fail("cannot start a thread for each client");
+    }
+    wait_for_end(counted_from + seconds);
+    end = now();
+    end_clients(clients, count);
+    print_result(clients, count, expected, end - counted_from);
+    return 0;
+}

@@ -1,0 +1,113 @@
+"""Runs in turn, and what came out."""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.daemons import Daemon
+from bench.errors import BenchError
+from bench.files import write_files
+from bench.generator import Generator
+from bench.model import Case, Comparison, Run
+
+WARMUP = 0.5
+"""Seconds before logins count: caches of the kernel and of the daemon's processes are warm by then."""
+
+ATTACK_LEAD = 2.5
+"""Seconds between the begin of an attack and of what it disturbs: longer than the delay of a wrong password, so that
+the attackers come as they will come from then on."""
+
+ATTACK = "attack_"
+
+UNKNOWN = "nobody-at-all"
+
+Measurement = Mapping[str, float]
+"""One run in one round: what the generator counted, ``start`` (s) and ``memory`` (MB). What the generator of the attack
+counted stands beside it, under names with :data:`ATTACK` in front."""
+
+
+class Verdict(NamedTuple):
+    """How a comparison came out. ``ratio`` is infinite where the base is 0."""
+
+    comparison: Comparison
+    subject: float
+    base: float | None
+    ratio: float | None
+
+    @property
+    def is_reached(self) -> bool | None:
+        """None where nothing was to be reached."""
+        target = self.comparison.target
+        value = self.subject if self.ratio is None else self.ratio
+        if target is None:
+            return None
+        return value <= target if self.comparison.is_limit else value >= target
+
+
+class Outcome(NamedTuple):
+    """A case: each run's measurements, a round after the other, or what kept them from being made."""
+
+    case: Case
+    rounds: Mapping[str, list[Measurement]]
+    error: str = ""
+
+    def median(self, run: str, key: str) -> float | None:
+        """Of the rounds that have this figure."""
+        values = [measured[key] for measured in self.rounds[run] if key in measured]
+        return statistics.median(values) if values else None
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """One for each comparison whose figures are there."""
+        for comparison in self.case.comparisons:
+            subject = self.median(comparison.subject, comparison.figure.value)
+            base = self.median(comparison.base, comparison.figure.value) if comparison.base else None
+            if subject is None or (comparison.base and base is None):
+                continue
+            yield Verdict(comparison, subject, base, None if base is None else _ratio(subject, base))
+
+
+def measure(case: Case, rounds: int, seconds: float | None) -> Outcome:
+    """All runs of a case, ``rounds`` times in turn. What goes wrong ends this case, not the others."""
+    measured: dict[str, list[Measurement]] = {name: [] for name in case.runs}
+    with tempfile.TemporaryDirectory(prefix="psb-files-") as directory:
+        binds = write_files(Path(directory), case.users)
+        try:
+            for number in range(rounds):
+                for name, run in case.runs.items():
+                    _say(f"{case.name}, round {number + 1} of {rounds}: {name}")
+                    measured[name].append(_measure_run(case, run, binds, seconds or case.seconds))
+        except (BenchError, TimeoutError) as error:
+            return Outcome(case, measured, str(error))
+    return Outcome(case, measured)
+
+
+def _measure_run(case: Case, run: Run, binds: Mapping[Path, Path], seconds: float) -> Measurement:
+    login = case.users[0].logins[0] if case.users else UNKNOWN
+    with Daemon(run.program, run.arguments, binds, login) as daemon:
+        measured = {"start": daemon.start_seconds}
+        memory = daemon.memory()
+        if memory is not None:
+            measured["memory"] = memory
+        if run.load is None:
+            return measured
+        if run.attack is None:
+            with Generator(daemon.mux, run.load, seconds, WARMUP) as generator:
+                return measured | generator.result()
+        longer = ATTACK_LEAD + WARMUP + seconds + 60
+        with Generator(daemon.mux, run.attack, longer, ATTACK_LEAD) as attack:
+            time.sleep(ATTACK_LEAD)
+            with Generator(daemon.mux, run.load, seconds, WARMUP) as generator:
+                measured |= generator.result()
+            return measured | {f"{ATTACK}{key}": value for key, value in attack.end().items()}
+
+
+def _ratio(subject: float, base: float) -> float:
+    return subject / base if base else float("inf")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
