@@ -8,7 +8,6 @@ broken.
 """
 
 import struct
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from pysaslauthd.core.answer import Answer, Cause, Verdict
@@ -33,6 +32,9 @@ _LOGIN = struct.Struct("!cQ?")
 _STATUS = struct.Struct("!cHII")
 _RESULT = struct.Struct("!cQBBII")
 _LENGTH = struct.Struct("!H")
+
+_VERDICTS = {int(verdict): verdict for verdict in Verdict}
+_CAUSES = {int(cause): cause for cause in Cause}
 
 
 class MessageError(Exception):
@@ -110,7 +112,7 @@ def decode_for_worker(packet: bytes) -> Login | Probe:
         _, number, has_address = _LOGIN.unpack_from(packet)
     except struct.error:
         raise MessageError("short login message") from None
-    fields = list(_split(packet, _LOGIN.size))
+    fields = _split(packet, _LOGIN.size)
     if len(fields) != (5 if has_address else 4):
         raise MessageError(f"login message with {len(fields)} fields")
     login, password, service, realm, *rest = fields
@@ -131,20 +133,21 @@ def decode_for_front(packet: bytes) -> Status | Result:
             raise MessageError(f"unknown message {kind!r} from a worker")
         _, number, verdict, cause, delay_ms, memory_kib = _RESULT.unpack_from(packet)
         reason, *details = _texts(packet)
-        answer = Answer(Verdict(verdict), Cause(cause), reason, delay_ms, tuple(details))
+        answer = Answer(_VERDICTS[verdict], _CAUSES[cause], reason, delay_ms, tuple(details))
         return Result(number, answer, memory_kib)
-    except (struct.error, ValueError):
+    except (struct.error, ValueError, KeyError):
         raise MessageError(f"malformed message {kind!r} from a worker") from None
 
 
 def _texts(packet: bytes) -> list[str]:
-    texts = list(_split(packet, _RESULT.size))
-    if len(texts) > 1 + MOST_DETAILS or any(len(text) > LARGEST_TEXT for text in texts):
+    texts = _split(packet, _RESULT.size)
+    if len(texts) > 1 + MOST_DETAILS or max(map(len, texts), default=0) > LARGEST_TEXT:
         raise MessageError("an answer with more to log than there is room for")
     return [text.decode(errors="replace") for text in texts]
 
 
-def _split(packet: bytes, offset: int) -> Iterator[bytes]:
+def _split(packet: bytes, offset: int) -> list[bytes]:
+    fields = []
     while offset < len(packet):
         start = offset + _LENGTH.size
         if start > len(packet):
@@ -153,4 +156,5 @@ def _split(packet: bytes, offset: int) -> Iterator[bytes]:
         offset = start + length
         if offset > len(packet):
             raise MessageError("message ends inside a field")
-        yield packet[start:offset]
+        fields.append(packet[start:offset])
+    return fields

@@ -137,35 +137,39 @@ class RequestReader:
         return len(self._fields) >= REQUIRED_FIELDS
 
     def _scan(self) -> None:
-        buffer, fields = self._buffer, self._fields
+        buffer, fields, offset = self._buffer, self._fields, self._offset
+        size = len(buffer)
         while len(fields) < len(FIELD_NAMES):
-            start = self._offset + LENGTH_SIZE
-            if start > len(buffer):
-                return
-            (length,) = _LENGTH.unpack_from(buffer, self._offset)
+            start = offset + LENGTH_SIZE
+            if start > size:
+                break
+            length = buffer[offset] << 8 | buffer[offset + 1]
             if length > self._limits.of(len(fields)):
                 if len(fields) == REQUIRED_FIELDS:
                     # No client address is that long: these are bytes after a four-field request.
                     self._scrap = True
-                    return
+                    break
                 raise FieldTooLongError(len(fields), self._limits.of(len(fields)))
-            if start + length > len(buffer):
-                return
-            fields.append(buffer[start : start + length])
-            self._offset = start + length
+            end = start + length
+            if end > size:
+                break
+            fields.append(buffer[start:end])
+            offset = end
+        self._offset = offset
 
     def _request(self) -> Request:
+        fields = self._fields
+        login, password, service, realm = fields[:REQUIRED_FIELDS]
         # As the original: emptiness counts once all has come, and the login comes first.
-        for name, value in zip(FIELD_NAMES[:2], self._fields, strict=False):
-            if not value:
-                raise BadFieldError(f"NULL {name} received")
-        for name, value in zip(FIELD_NAMES, self._fields, strict=False):
-            if b"\0" in value:
-                raise BadFieldError(f"NUL byte in {name}")
-        login, password, service, realm, *rest = self._fields
+        if not login or not password:
+            raise BadFieldError(f"NULL {'password' if login else 'login'} received")
+        if b"\0" in b"".join(fields):
+            name = next(name for name, value in zip(FIELD_NAMES, fields, strict=False) if b"\0" in value)
+            raise BadFieldError(f"NUL byte in {name}")
+        address = fields[REQUIRED_FIELDS] if len(fields) > REQUIRED_FIELDS else None
         # The password shall live in the request alone, not as long as this reader.
         self._buffer, self._fields = b"", []
-        return Request(login, Secret(password), service, realm, rest[0] if rest else None)
+        return Request(login, Secret(password), service, realm, address)
 
 
 def encode_request(request: Request) -> bytes:

@@ -33,6 +33,9 @@ IDLE_LIMIT = 10.0
 LEAVE_LIMIT = 5.0
 """Seconds that a retired worker has to end before it is killed."""
 
+NOTICE = 20
+"""Logins before the end of its share at which a worker's successor is started, so that none is missing."""
+
 START_LIMIT = 10.0
 """Seconds that a new worker has to introduce itself before it is killed."""
 
@@ -97,7 +100,17 @@ class _Ticket:
 
 
 class _Worker:
-    __slots__ = ("channel", "first_memory_kib", "held", "number", "probed", "served", "state", "timer")
+    __slots__ = (
+        "channel",
+        "first_memory_kib",
+        "has_successor",
+        "held",
+        "number",
+        "probed",
+        "served",
+        "state",
+        "timer",
+    )
 
     def __init__(self, number: int, channel: socket.socket) -> None:
         self.number = number
@@ -106,6 +119,7 @@ class _Worker:
         self.held: dict[int, _Ticket] = {}
         self.served = 0
         self.probed = False
+        self.has_successor = False
         self.first_memory_kib = 0
         self.timer: asyncio.TimerHandle | None = None
         """Of its start, or of its idleness."""
@@ -215,8 +229,11 @@ class Pool:
             worker.timer.cancel()
         worker.held[number] = ticket
         worker.served += 1
-        if worker.served >= self._options.share:
+        share = self._options.share
+        if worker.served >= share:
             self._retire(worker)
+        elif worker.served == share - min(NOTICE, share // 2):
+            self._announce(worker)
         if worker.state is _State.RETIRING or len(worker.held) >= self._options.concurrency:
             self._free.remove(worker)
 
@@ -306,8 +323,8 @@ class Pool:
                 worker.timer = self._loop.call_later(IDLE_LIMIT, self._idled_too_long, worker)
 
     def _staying(self) -> int:
-        """Workers that are there or on their way, less those about to leave."""
-        return self._coming + sum(worker.state is not _State.RETIRING for worker in self._workers.values())
+        """Workers that are there or on their way, less those that others have been asked to succeed."""
+        return self._coming + sum(not worker.has_successor for worker in self._workers.values())
 
     def _fill(self) -> None:
         """Have as many as are kept ready, and as many as there may be if logins wait for them."""
@@ -325,9 +342,15 @@ class Pool:
                 self._fill()
             self._grow_timer = self._loop.call_later(GROW_AFTER, self._grow)
 
+    def _announce(self, worker: _Worker) -> None:
+        """It will retire: have its successor started."""
+        if not worker.has_successor:
+            worker.has_successor = True
+            self._replace()
+
     def _retire(self, worker: _Worker) -> None:
         worker.state = _State.RETIRING
-        self._replace()
+        self._announce(worker)
 
     def _replace(self) -> None:
         if self._staying() < self._options.size:

@@ -24,13 +24,15 @@ from pysaslauthd.master.process import Role
 from pysaslauthd.master.runpath import MuxSocket
 
 FORKS_PER_SECOND = 250
-"""More than ``-n 0`` on this project's test machine can use, and too few to take the machine down."""
+"""What ``-n 0`` on this project's test machine can use, and too few to take the machine down."""
+
+FORK_CREDIT = 0.2
+"""Seconds of unused forks that may be made up for at once."""
 
 FRONT_SILENCE = 30.0
 """Seconds after which a front that has not said ALIVE (it does each second) is taken for hung."""
 
 _VERBS_PER_WAKEUP = 64
-_FORK_WINDOW = 1.0
 
 
 _CHANNEL_BUFFER = 2 * LARGEST_PACKET
@@ -78,8 +80,7 @@ class Generation:
         self._wanted = [0] * len(pools)
         self._backoffs = [Backoff() for _ in pools]
         self._next_number = 1
-        self._window_start = now
-        self._forks = 0
+        self._next_fork = now
         self._last_sign = now
         with theirs:
             listening = front.mux.socket
@@ -141,7 +142,7 @@ class Generation:
         due = self._last_sign + FRONT_SILENCE + 0.1
         for pool, plan in enumerate(self._pools):
             while self._wanted[pool] and self._count(pool) < plan.limit:
-                not_before = max(self._backoffs[pool].not_before, self._fork_allowed(now))
+                not_before = max(self._backoffs[pool].not_before, self._next_fork)
                 if not_before > now:
                     due = min(due, not_before)
                     break
@@ -228,7 +229,7 @@ class Generation:
                     )
                 )
                 self._next_number += 1
-                self._forks += 1
+                self._next_fork = max(self._next_fork, now - FORK_CREDIT) + 1 / FORKS_PER_SECOND
                 self._workers[pid] = _Worker(number, pool)
                 self._pids[number] = pid
                 self._tell(ForFront(ToFront.WORKER, pool, number), ours.fileno())
@@ -249,11 +250,6 @@ class Generation:
             self._kill_front()
         except OSError:
             self._kill_front()  # it is gone already, and its end will be noticed
-
-    def _fork_allowed(self, now: float) -> float:
-        if now - self._window_start >= _FORK_WINDOW:
-            self._window_start, self._forks = now, 0
-        return now if self._forks < FORKS_PER_SECOND else self._window_start + _FORK_WINDOW
 
     def _count(self, pool: int) -> int:
         return sum(worker.pool == pool for worker in self._workers.values())

@@ -11,6 +11,7 @@ the front, which answers late; the worker is free at once.
 
 import contextlib
 import os
+from _ctypes import dlclose
 from collections.abc import Iterator
 from ctypes import CDLL, CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_uint, c_void_p, cast, memmove, sizeof
 from pathlib import Path
@@ -62,6 +63,55 @@ _SAFE_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _delay_func = CFUNCTYPE(None, c_int, c_uint, c_void_p)
 
 
+class _Libraries:
+    """Keeps the libraries that modules need loaded from one login to the next.
+
+    libpam loads a stack's modules for each login and unloads them after it, and with them a dozen
+    libraries of the system, which is a quarter of the cost of a login through pam_unix (688 and 511
+    microseconds). The modules themselves are not kept: each login has them as fresh as in the
+    original. Libraries such as libselinux are what any program has loaded that is linked with them.
+    """
+
+    SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
+    MODULES = "security"
+    USUAL_MODULE = "pam_unix.so"
+    """What nearly every stack has; its libraries are loaded before the first fork, for all workers at once."""
+
+    LOOKS = 1
+    """Logins after which a worker looks for more: a look costs as much as a login, and it serves but 200."""
+
+    def __init__(self) -> None:
+        self._looks = 0
+        self._kept: dict[str, CDLL] = {}
+
+    def keep_usual(self) -> None:
+        """Load what the usual module needs, from the directory where this libpam has its modules."""
+        homes = {Path(path).parent for path in self._loaded() if Path(path).name.startswith("libpam.so")}
+        for home in homes:
+            with contextlib.suppress(OSError):
+                module = CDLL(str(home / self.MODULES / self.USUAL_MODULE))
+                self._keep_loaded()
+                dlclose(module._handle)  # noqa: SLF001  (ctypes has no other way to let go)
+
+    def keep(self) -> None:
+        """To be called while the modules of a login are loaded."""
+        if self._looks < self.LOOKS:
+            self._looks += 1
+            self._keep_loaded()
+
+    def _keep_loaded(self) -> None:
+        for path in self._loaded() - self._kept.keys():
+            with contextlib.suppress(OSError):
+                self._kept[path] = CDLL(path)
+
+    def _loaded(self) -> set[str]:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        paths = {f"/{line.partition('/')[2]}" for line in lines if " r-xp " in line and ".so" in line}
+        return {
+            path for path in paths if path.startswith(self.SYSTEM) and Path(path).parent.name != self.MODULES
+        }
+
+
 def _load() -> CDLL:
     """Load libpam, once, before the first fork.
 
@@ -85,46 +135,8 @@ def _load() -> CDLL:
 
 
 _libpam = _load()
-
-
-class _Libraries:
-    """Keeps the libraries that modules need loaded from one login to the next.
-
-    libpam loads a stack's modules for each login and unloads them after it, and with them a dozen
-    libraries of the system, which is a quarter of the cost of a login through pam_unix (688 and 511
-    microseconds). The modules themselves are not kept: each login has them as fresh as in the
-    original. Libraries such as libselinux are what any program has loaded that is linked with them.
-    """
-
-    SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
-    MODULES = "security"
-    LOOKS = 8
-    """Logins after which to look; later ones bring hardly anything new, and a worker does not live long."""
-
-    def __init__(self) -> None:
-        self._looks = 0
-        self._kept: dict[str, CDLL] = {}
-
-    def keep(self) -> None:
-        """To be called while the modules are loaded."""
-        if self._looks >= self.LOOKS:
-            return
-        self._looks += 1
-        for path in self._loaded() - self._kept.keys():
-            with contextlib.suppress(OSError):
-                self._kept[path] = CDLL(path)
-
-    def _loaded(self) -> set[str]:
-        lines = Path("/proc/self/maps").read_text().splitlines()
-        paths = {line.partition("/")[2] for line in lines if " r-xp " in line and ".so" in line}
-        return {
-            f"/{path}"
-            for path in paths
-            if f"/{path}".startswith(self.SYSTEM) and Path(path).parent.name != self.MODULES
-        }
-
-
 _libraries = _Libraries()
+_libraries.keep_usual()
 
 
 class _Authenticator(pam.PamAuthenticator):  # type: ignore[misc]  # python-pam has no types
