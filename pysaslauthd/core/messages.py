@@ -30,7 +30,7 @@ MOST_DETAILS = 32
 _KIND_LOGIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"P", b"S", b"R"
 _LOGIN = struct.Struct("!cQ?")
 _STATUS = struct.Struct("!cHII")
-_RESULT = struct.Struct("!cQBBII")
+_RESULT = struct.Struct("!cQBBII?")
 _LENGTH = struct.Struct("!H")
 
 _VERDICTS = {int(verdict): verdict for verdict in Verdict}
@@ -62,11 +62,15 @@ class Status(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Worker to front: the answer to the Login of this id, and the worker's peak of memory."""
+    """Worker to front: the answer to the Login of this id, the worker's peak of memory, and whether it is spent.
+
+    A spent worker must not get another login: what the mechanism called has changed the process.
+    """
 
     id: int
     answer: Answer
     memory_kib: int = 0
+    is_spent: bool = False
 
 
 def encode_login(message: Login) -> bytes:
@@ -93,7 +97,13 @@ def encode_result(message: Result) -> bytes:
     """The packet of a Result; what exceeds the limits of its texts is cut."""
     answer = message.answer
     header = _RESULT.pack(
-        _KIND_RESULT, message.id, answer.verdict, answer.cause, answer.delay_ms, message.memory_kib
+        _KIND_RESULT,
+        message.id,
+        answer.verdict,
+        answer.cause,
+        answer.delay_ms,
+        message.memory_kib,
+        message.is_spent,
     )
     texts = (answer.reason, *answer.details[:MOST_DETAILS])
     return header + b"".join(counted(text.encode(errors="replace")[:LARGEST_TEXT]) for text in texts)
@@ -131,10 +141,10 @@ def decode_for_front(packet: bytes) -> Status | Result:
             return Status(*values)
         if kind != _KIND_RESULT:
             raise MessageError(f"unknown message {kind!r} from a worker")
-        _, number, verdict, cause, delay_ms, memory_kib = _RESULT.unpack_from(packet)
+        _, number, verdict, cause, delay_ms, memory_kib, is_spent = _RESULT.unpack_from(packet)
         reason, *details = _texts(packet)
         answer = Answer(_VERDICTS[verdict], _CAUSES[cause], reason, delay_ms, tuple(details))
-        return Result(number, answer, memory_kib)
+        return Result(number, answer, memory_kib, is_spent)
     except (struct.error, ValueError, KeyError):
         raise MessageError(f"malformed message {kind!r} from a worker") from None
 

@@ -204,7 +204,7 @@ class Pool:
         number = self._next_id
         packet = messages.encode_login(Login(number, ticket.identity, ticket.password))
         while self._free:
-            worker = self._free[-1]
+            worker = self._next_free()
             try:
                 worker.channel.send(packet)
             except (BrokenPipeError, ConnectionResetError):
@@ -219,6 +219,10 @@ class Pool:
             self._assign(worker, number, ticket)
             return True
         return False
+
+    def _next_free(self) -> _Worker:
+        """One that has a successor, so that it ends its share; else the last that worked."""
+        return next((worker for worker in self._free if worker.has_successor), self._free[-1])
 
     def _assign(self, worker: _Worker, number: int, ticket: _Ticket) -> None:
         ticket.password = None
@@ -279,16 +283,20 @@ class Pool:
         ticket = worker.held.pop(message.id, None)
         if ticket is None:
             raise MessageError("an answer to a login it does not hold")
-        has_grown = message.memory_kib > worker.first_memory_kib + self._options.growth_kib
-        if has_grown and worker.state is _State.READY:
-            log.info(
-                f"{self._options.name} worker {worker.number} has grown to {message.memory_kib} KiB and retires"
-            )
+        if worker.state is _State.READY and (reason := self._reason_to_retire(worker, message)):
+            log.info(f"{self._options.name} worker {worker.number} retires: {reason}")
             if worker in self._free:
                 self._free.remove(worker)
             self._retire(worker)
         self._make_free(worker)
         ticket.end(message.answer)
+
+    def _reason_to_retire(self, worker: _Worker, message: Result) -> str:
+        if message.is_spent:
+            return "a login has changed it"
+        if message.memory_kib > worker.first_memory_kib + self._options.growth_kib:
+            return f"it has grown to {message.memory_kib} KiB"
+        return ""
 
     def _welcome(self, worker: _Worker, message: Status) -> None:
         if message.version != messages.VERSION:
@@ -319,7 +327,7 @@ class Pool:
         elif worker not in self._free:
             self._free.append(worker)
             self._serve_queue()
-            if not worker.held and self._staying() > self._options.size:
+            if self._is_superfluous(worker):
                 worker.timer = self._loop.call_later(IDLE_LIMIT, self._idled_too_long, worker)
 
     def _staying(self) -> int:
@@ -358,8 +366,11 @@ class Pool:
             self._master.want(self._index)
 
     def _idled_too_long(self, worker: _Worker) -> None:
-        if worker.number in self._workers and not worker.held and self._staying() > self._options.size:
+        if worker.number in self._workers and self._is_superfluous(worker):
             self._dismiss(worker)
+
+    def _is_superfluous(self, worker: _Worker) -> bool:
+        return not worker.held and (worker.has_successor or self._staying() > self._options.size)
 
     def _dismiss(self, worker: _Worker) -> None:
         self._forget(worker)

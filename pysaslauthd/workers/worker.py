@@ -5,6 +5,7 @@ channel, which is how the front retires it, and it can say nothing but what it i
 """
 
 import contextlib
+import os
 import resource
 import socket
 
@@ -22,15 +23,16 @@ def run(channel: socket.socket, mechanism: Mechanism) -> None:
 
     :raises MessageError: the front said something that is no message; the worker must not go on.
     """
+    user = os.geteuid()
     # A front that ended with something unread resets the channel; to a worker that is an end like any other.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         channel.send(messages.encode_status(_status()))
         while packet := channel.recv(messages.LARGEST_PACKET):
             message = messages.decode_for_worker(packet)
             if isinstance(message, Login):
-                reply = messages.encode_result(
-                    Result(message.id, _checked(mechanism, message), _memory_kib())
-                )
+                answer = _checked(mechanism, message)
+                is_spent = os.geteuid() != user
+                reply = messages.encode_result(Result(message.id, answer, _memory_kib(), is_spent))
             else:
                 reply = messages.encode_status(_status())
             channel.send(reply)

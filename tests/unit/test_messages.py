@@ -41,7 +41,7 @@ class TestBetweenFrontAndWorker:
     def test_a_result_is_read_back(
         self, number: int, verdict: Verdict, cause: Cause, reason: str, delay: int, details: tuple[str, ...]
     ) -> None:
-        sent = Result(number, Answer(verdict, cause, reason, delay, details))
+        sent = Result(number, Answer(verdict, cause, reason, delay, details), delay, bool(delay % 2))
         assert messages.decode_for_front(messages.encode_result(sent)) == sent
 
     def test_status_and_probe_are_read_back(self) -> None:

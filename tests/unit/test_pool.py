@@ -316,6 +316,50 @@ class TestAWorker:
         assert stage.answers == [ACCEPTED] * 2
         assert worker.is_dismissed
 
+    def test_that_says_it_is_spent_gets_no_other_login(self, stage: Stage) -> None:
+        spent = stage.worker(1)
+        stage.submit()
+        stage.submit()
+        spent.say(messages.encode_result(Result(spent.hear().id, ACCEPTED, 0, is_spent=True)))
+        assert stage.until(1) == [ACCEPTED]
+        assert spent.is_dismissed
+        stage.worker(2).answer()
+        assert stage.until(2) == [ACCEPTED] * 2
+
+    def test_has_its_successor_started_in_time_and_ends_its_share_all_the_same(
+        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pool_module, "NOTICE", 2)
+        stage = make(stages, size=1, share=4)
+        first = stage.worker(1)
+        for login in range(1, 5):
+            stage.submit()
+            assert len(stage.asked) == (1 if login < 2 else 2)
+            first.answer()
+            stage.until(login)
+            if login == 2:
+                stage.worker(2)
+        assert first.is_dismissed
+        assert stage.asked == [("want", 0)] * 2
+
+    def test_that_has_a_successor_and_no_work_goes(
+        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pool_module, "NOTICE", 2)
+        monkeypatch.setattr(pool_module, "IDLE_LIMIT", 0.05)
+        stage = make(stages, size=1, share=4)
+        first = stage.worker(1)
+        for login in (1, 2):
+            stage.submit()
+            first.answer()
+            stage.until(login)
+        stage.worker(2)
+        for _ in range(1000):
+            if len(stage.pool._workers) == 1:  # noqa: SLF001
+                break
+            stage.turn()
+        assert list(stage.pool._workers) == [2]  # noqa: SLF001
+
 
 class TestAnElasticPool:
     @pytest.fixture
