@@ -11,6 +11,7 @@ the front, which answers late; the worker is free at once.
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from ctypes import CDLL, CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_uint, c_void_p, cast, memmove, sizeof
 from pathlib import Path
@@ -59,6 +60,9 @@ _CAUSES = {
 }
 _SAFE_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
+_LIBRARY = re.compile(r"r-xp .* ((?:/usr)?/lib(?:64)?/\S+\.so\S*)$", re.MULTILINE)
+"""A line of ``/proc/PID/maps`` that maps code of a library of the system."""
+
 _delay_func = CFUNCTYPE(None, c_int, c_uint, c_void_p)
 
 
@@ -72,8 +76,7 @@ class _Libraries:
     pam_unix is kept, which has no state of its own; others are as fresh at each login as in the original.
     """
 
-    SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
-    MODULES = "security"
+    MODULES = "/security/"
     KEPT_MODULE = "pam_unix.so"
     """Linux-PAM's own, and in nearly every stack; loaded before the first fork, for all workers at once."""
 
@@ -82,31 +85,34 @@ class _Libraries:
 
     def __init__(self) -> None:
         self._looks = 0
-        self._kept: dict[str, CDLL] = {}
+        self._known: set[str] = set()
+        self._kept: list[CDLL] = []
 
     def load(self) -> None:
-        """Load the module that is kept, from where this libpam has its modules, and what it needs."""
+        """Load the module that is kept, from where this libpam has its modules, and with it what it needs."""
         for path in self._loaded():
-            if Path(path).name.startswith("libpam.so"):
-                self._keep(str(Path(path).parent / self.MODULES / self.KEPT_MODULE))
+            home, _, name = path.rpartition("/")
+            if name.startswith("libpam.so"):
+                self._keep(f"{home}{self.MODULES}{self.KEPT_MODULE}")
+        self._known = self._loaded()
 
     def keep(self) -> None:
         """To be called while the modules of a login are loaded."""
         if self._looks < self.LOOKS:
             self._looks += 1
-            for path in self._loaded() - self._kept.keys():
+            for path in self._loaded() - self._known:
+                self._known.add(path)
                 self._keep(path)
 
     def _keep(self, path: str) -> None:
+        # All symbols now: what is left for later is resolved anew in each worker.
         with contextlib.suppress(OSError):
-            self._kept[path] = CDLL(path)
+            self._kept.append(CDLL(path, mode=os.RTLD_NOW))
 
     def _loaded(self) -> set[str]:
-        lines = Path("/proc/self/maps").read_text().splitlines()
-        paths = {f"/{line.partition('/')[2]}" for line in lines if " r-xp " in line and ".so" in line}
-        return {
-            path for path in paths if path.startswith(self.SYSTEM) and Path(path).parent.name != self.MODULES
-        }
+        """The system's libraries in this process; no modules."""
+        mapped = set(_LIBRARY.findall(Path("/proc/self/maps").read_text()))
+        return {path for path in mapped if self.MODULES not in path}
 
 
 def _load() -> CDLL:
