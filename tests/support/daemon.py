@@ -131,19 +131,23 @@ class Daemon:
 
     def statistics(self) -> list[dict[str, str]]:
         """What the processes say of themselves on USR1: master, front, then each idle worker."""
+        return wait_until(self._try_statistics, "all processes report their statistics")
+
+    def _try_statistics(self) -> list[dict[str, str]]:
+        """The reports; none if a worker came or went meanwhile."""
         offset = len(self.log)
+        expected = 2 + len(self.children(WORKER))
         os.kill(self.pid, signal.SIGUSR1)
-        workers = len(self.children(WORKER))
 
         def reported() -> list[dict[str, str]]:
             lines = [line for line in self.log[offset:].splitlines() if ":statistics: " in line]
-            tables = [
-                dict(part[1:].split("=", 1) for part in line.split("statistics: ")[1].rstrip("]").split("] "))
-                for line in lines
-            ]
-            return tables if len(tables) >= 2 + workers else []
+            tables = [_table(line.partition(":statistics: ")[2]) for line in lines]
+            return tables if len(tables) == expected else []
 
-        return wait_until(reported, "all processes report their statistics")
+        try:
+            return wait_until(reported, "as many reports as there are processes", limit=2)
+        except TimeoutError:
+            return []
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -153,3 +157,7 @@ class Daemon:
             return self.ask(b"nobody-at-all", b"x") == "NO"
         except OSError:
             return False
+
+
+def _table(fields: str) -> dict[str, str]:
+    return dict(field.split("=", 1) for field in fields.strip("[]").split("] ["))
