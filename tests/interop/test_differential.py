@@ -9,12 +9,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from support.accounts import Account, write_databases
+from support.comparison import Answer, Pair, ask, unmeant
 from support.exchanges import Exchange, bytewise, fields, verdict
 from support.fake_daemon import FakeDaemon
 from support.mux import request
@@ -82,13 +84,6 @@ DIFFERENCES = (
 )
 
 
-class Pair(NamedTuple):
-    """The two daemons, by their sockets."""
-
-    reference: Path
-    ours: Path
-
-
 def is_meant(exchange: Exchange, reference: str, ours: str) -> bool:
     return any(
         (reference, ours) == (difference.reference, difference.ours) and difference.applies(exchange.data)
@@ -96,24 +91,8 @@ def is_meant(exchange: Exchange, reference: str, ours: str) -> bool:
     )
 
 
-class Answer(NamedTuple):
-    """What each says to the same bytes."""
-
-    exchange: Exchange
-    reference: str
-    ours: str
-
-
-def ask(exchanges: Iterable[Exchange], pair: Pair) -> list[Answer]:
-    return [Answer(e, verdict(pair.reference, e), verdict(pair.ours, e)) for e in exchanges]
-
-
 def disagreements(answers: Iterable[Answer]) -> list[str]:
-    return [
-        f"{exchange.name}: the original says {reference}, ours says {ours}"
-        for exchange, reference, ours in answers
-        if reference != ours and not is_meant(exchange, reference, ours)
-    ]
+    return unmeant(answers, is_meant)
 
 
 @pytest.fixture(scope="module")
@@ -132,13 +111,13 @@ def databases(accounts: list[Account]) -> Iterator[dict[Path, Path]]:
 @pytest.fixture(scope="module")
 def pair(databases: dict[Path, Path]) -> Iterator[Pair]:
     with original(databases) as reference, ours(databases) as new:
-        yield Pair(reference.mux, new.mux)
+        yield Pair(partial(verdict, reference.mux), partial(verdict, new.mux))
 
 
 @pytest.fixture(scope="module")
 def appending_pair(databases: dict[Path, Path]) -> Iterator[Pair]:
     with original(databases, "-r") as reference, ours(databases, "-r") as new:
-        yield Pair(reference.mux, new.mux)
+        yield Pair(partial(verdict, reference.mux), partial(verdict, new.mux))
 
 
 @pytest.mark.parametrize(
@@ -208,5 +187,5 @@ def test_a_daemon_that_knows_one_answer_only_is_noticed(
     pair: Pair, accounts: list[Account], reply: bytes
 ) -> None:
     with FakeDaemon(reply) as fake:
-        answers = ask(both_passwords(accounts[:1]), Pair(pair.reference, fake.mux))
+        answers = ask(both_passwords(accounts[:1]), Pair(pair.reference, partial(verdict, fake.mux)))
         assert len(disagreements(answers)) == 1

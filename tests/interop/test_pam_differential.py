@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from support.accounts import Account
+from support.comparison import Answer, Pair, ask, unmeant
 from support.exchanges import Exchange, fields, verdict
 from support.fake_daemon import FakeDaemon
 from support.mux import request
@@ -149,21 +150,6 @@ DIFFERENCES = (
 )
 
 
-class Pair(NamedTuple):
-    """The two daemons, by what they say to an exchange."""
-
-    reference: Callable[[Exchange], str]
-    ours: Callable[[Exchange], str]
-
-
-class Answer(NamedTuple):
-    """What each says to the same bytes."""
-
-    exchange: Exchange
-    reference: str
-    ours: str
-
-
 def is_meant(exchange: Exchange, reference: str, ours: str) -> bool:
     return any(
         (reference, ours) == (difference.reference, difference.ours) and difference.applies(exchange.data)
@@ -171,16 +157,8 @@ def is_meant(exchange: Exchange, reference: str, ours: str) -> bool:
     )
 
 
-def ask(exchanges: Iterable[Exchange], pair: Pair) -> list[Answer]:
-    return [Answer(e, pair.reference(e), pair.ours(e)) for e in exchanges]
-
-
 def disagreements(answers: Iterable[Answer]) -> list[str]:
-    return [
-        f"{exchange.name}: the original says {reference}, ours says {ours}"
-        for exchange, reference, ours in answers
-        if reference != ours and not is_meant(exchange, reference, ours)
-    ]
+    return unmeant(answers, is_meant)
 
 
 @pytest.fixture(scope="module")
