@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
 
-.PHONY: run check test bench lint types clean
+.PHONY: run check test bench clean
 
 run: $(INSTALLED)
 	@$(BIN)/python packaging/demo.py

@@ -339,8 +339,7 @@ class Pool:
         waiting = len(self._queue) if self._options.most > self._options.size else 0
         wanted = min(self._options.most, max(self._options.size, self._staying() + waiting))
         for _ in range(wanted - self._staying()):
-            self._coming += 1
-            self._master.want(self._index)
+            self._want()
 
     def _grow(self) -> None:
         self._grow_timer = None
@@ -362,8 +361,11 @@ class Pool:
 
     def _replace(self) -> None:
         if self._staying() < self._options.size:
-            self._coming += 1
-            self._master.want(self._index)
+            self._want()
+
+    def _want(self) -> None:
+        self._coming += 1
+        self._master.want(self._index)
 
     def _idled_too_long(self, worker: _Worker) -> None:
         if worker.number in self._workers and self._is_superfluous(worker):
