@@ -63,6 +63,8 @@ _SAFE_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _LIBRARY = re.compile(r"r-xp .* ((?:/usr)?/lib(?:64)?/\S+\.so\S*)$", re.MULTILINE)
 """A line of ``/proc/PID/maps`` that maps code of a library of the system."""
 
+_NO_PASSWORD = Secret(b"")
+
 _delay_func = CFUNCTYPE(None, c_int, c_uint, c_void_p)
 
 
@@ -73,11 +75,12 @@ class _Libraries:
     libraries of the system, which was half the cost of a login through pam_unix (with both kept 190
     microseconds, with the libraries 253, with neither 450; one process, MD5-crypt). The libraries,
     such as libselinux, are what any program has loaded that is linked with them. Of modules only
-    pam_unix is kept, which has no state of its own; others are as fresh at each login as in the original.
+    those are kept that are known to have no state of their own; others are as fresh at each login as in
+    the original.
     """
 
     MODULES = "/security/"
-    KEPT_MODULE = "pam_unix.so"
+    KEPT_MODULES = ("pam_unix.so", "pam_deny.so", "pam_permit.so")
     """Linux-PAM's own, and in nearly every stack; loaded before the first fork, for all workers at once."""
 
     LOOKS = 1
@@ -89,11 +92,12 @@ class _Libraries:
         self._kept: list[CDLL] = []
 
     def load(self) -> None:
-        """Load the module that is kept, from where this libpam has its modules, and with it what it needs."""
+        """Load the modules that are kept, from where this libpam has its modules, and with them what they need."""
         for path in self._loaded():
             home, _, name = path.rpartition("/")
             if name.startswith("libpam.so"):
-                self._keep(f"{home}{self.MODULES}{self.KEPT_MODULE}")
+                for module in self.KEPT_MODULES:
+                    self._keep(f"{home}{self.MODULES}{module}")
         self._known = self._loaded()
 
     def keep(self) -> None:
@@ -143,7 +147,11 @@ _libraries.load()
 
 
 class _Authenticator(pam.PamAuthenticator):  # type: ignore[misc]  # python-pam has no types
-    """One login. ``phase`` is the last one that was entered, ``delay_ms`` what the modules asked for."""
+    """A worker's only one, used for one login after another: its callbacks into C cost more than a login's Python.
+
+    Of the last login, ``phase`` is what was entered last, ``delay_ms`` what the modules asked for, and
+    ``texts`` what they had to say.
+    """
 
     calloc: Any
     pam_start: Any
@@ -151,14 +159,9 @@ class _Authenticator(pam.PamAuthenticator):  # type: ignore[misc]  # python-pam 
     pam_acct_mgmt: Any
     pam_end: Any
 
-    def __init__(self, login: bytes, password: Secret, remote_host: bytes) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.phase = "start"
-        self.delay_ms = 0
-        self.texts: list[bytes] = []
-        self._login = login
-        self._password = password
-        self._remote_host = remote_host
+        self._forget()
         # Kept here, as libpam calls them and holds no reference.
         self._conversation = PamConv(conv_func(self._converse), None)
         self._delay = _delay_func(self._take_delay)
@@ -170,6 +173,23 @@ class _Authenticator(pam.PamAuthenticator):  # type: ignore[misc]  # python-pam 
         self.pam_acct_mgmt = self._check_account
         self._really_end = self.pam_end
         self.pam_end = self._end
+
+    def check(self, identity: Identity, password: Secret, service: bytes) -> bool:
+        """Run the stack of ``service``; whether it lets this login in."""
+        self._forget()
+        self._login, self._password, self._remote_host = identity.login, password, identity.remote_host
+        try:
+            return bool(self.authenticate(identity.login, password.reveal(), service, resetcreds=False))
+        finally:
+            self._password = _NO_PASSWORD
+
+    def _forget(self) -> None:
+        self.phase = "start"
+        self.delay_ms = 0
+        self.texts: list[bytes] = []
+        self._login = b""
+        self._password = _NO_PASSWORD
+        self._remote_host = b""
 
     def _start(self, service: bytes, login: bytes, _conversation: object, handle: Any) -> int:
         code: int = self._really_start(service, login, byref(self._conversation), handle)
@@ -254,19 +274,15 @@ class Worker:
         # python-pam would make PAM_TTY of it.
         os.environ.pop("DISPLAY", None)
         self._default_service = os.fsencode(settings.service)
+        self._authenticator = _Authenticator()
 
     def check(self, identity: Identity, password: Secret) -> Answer:
         """Run the stack of the service; the realm is not looked at."""
-        attempt = _Authenticator(identity.login, password, identity.remote_host)
-        accepted = attempt.authenticate(
-            identity.login,
-            password.reveal(),
-            identity.service or self._default_service,
-            resetcreds=False,
-        )
+        attempt = self._authenticator
+        accepted = attempt.check(identity, password, identity.service or self._default_service)
         details = tuple(_details(attempt))
         if accepted:
-            return ACCEPTED._replace(details=details)
+            return ACCEPTED._replace(details=details) if details else ACCEPTED
         verdict = (
             Verdict.UNAVAILABLE if attempt.code in OUR_SIDE or attempt.phase == "start" else Verdict.REJECT
         )
