@@ -1,10 +1,11 @@
 """Who logs in, as cache, mechanism and log see it."""
 
+import re
 from typing import NamedTuple
 
 from pysaslauthd.core.wire import Request
 
-_NOT_IN_A_SERVICE = frozenset([*range(0x20), ord("/"), 0x7F])
+_NO_SERVICE = re.compile(rb"\A\.|[\x00-\x1f/\x7f]")
 
 
 class Identity(NamedTuple):
@@ -41,4 +42,4 @@ def is_service_name(service: bytes) -> bool:
     PAM itself takes what is behind the last ``/``, so ``../../tmp/x`` would be another way to say
     ``x``; nobody needs one.
     """
-    return not service.startswith(b".") and not any(byte in _NOT_IN_A_SERVICE for byte in service)
+    return _NO_SERVICE.search(service) is None

@@ -10,12 +10,12 @@ broken.
 import struct
 from typing import NamedTuple
 
-from pysaslauthd.core.answer import Answer, Cause, Verdict
+from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import counted
 
-VERSION = 1
+VERSION = 2
 """Raised with each change of a message in this module or in ``verbs``."""
 
 LARGEST_PACKET = 0x20000
@@ -28,11 +28,14 @@ MOST_DETAILS = 32
 """Lines for the log at debug that one answer may bring."""
 
 _KIND_LOGIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"P", b"S", b"R"
-_LOGIN = struct.Struct("!cQ?")
+_LOGIN = struct.Struct("!cQ?5H")
+"""Kind, id, whether there is a client address, and the lengths of the fields, which follow."""
 _STATUS = struct.Struct("!cHII")
 _RESULT = struct.Struct("!cQBBII?")
 _LENGTH = struct.Struct("!H")
 
+_NO_TEXT = counted(b"")
+_SUCCESS = (Verdict.ACCEPT, Cause.NONE, 0)
 _VERDICTS = {int(verdict): verdict for verdict in Verdict}
 _CAUSES = {int(cause): cause for cause in Cause}
 
@@ -74,13 +77,27 @@ class Result(NamedTuple):
 
 
 def encode_login(message: Login) -> bytes:
-    """The packet of a Login."""
-    identity = message.identity
-    fields = [identity.login, message.password.reveal(), identity.service, identity.realm]
-    if identity.client_address is not None:
-        fields.append(identity.client_address)
-    header = _LOGIN.pack(_KIND_LOGIN, message.id, identity.client_address is not None)
-    return header + b"".join(map(counted, fields))
+    """The packet of a Login.
+
+    :raises ValueError: a field is longer than a 16-bit length can say.
+    """
+    login, service, realm, client_address = message.identity
+    password = message.password.reveal()
+    address = client_address or b""
+    try:
+        header = _LOGIN.pack(
+            _KIND_LOGIN,
+            message.id,
+            client_address is not None,
+            len(login),
+            len(password),
+            len(service),
+            len(realm),
+            len(address),
+        )
+    except struct.error:
+        raise ValueError("a field that no client can send") from None
+    return b"".join((header, login, password, service, realm, address))
 
 
 def encode_probe() -> bytes:
@@ -119,14 +136,20 @@ def decode_for_worker(packet: bytes) -> Login | Probe:
     if packet[:1] != _KIND_LOGIN:
         raise MessageError(f"unknown message {packet[:1]!r} from the front")
     try:
-        _, number, has_address = _LOGIN.unpack_from(packet)
+        _, number, has_address, *lengths = _LOGIN.unpack_from(packet)
     except struct.error:
         raise MessageError("short login message") from None
-    fields = _split(packet, _LOGIN.size)
-    if len(fields) != (5 if has_address else 4):
-        raise MessageError(f"login message with {len(fields)} fields")
-    login, password, service, realm, *rest = fields
-    return Login(number, Identity(login, service, realm, rest[0] if rest else None), Secret(password))
+    fields = []
+    offset = _LOGIN.size
+    for length in lengths:
+        fields.append(packet[offset : offset + length])
+        offset += length
+    if offset != len(packet):
+        raise MessageError(f"login message of {len(packet)} bytes, expected {offset}")
+    login, password, service, realm, address = fields
+    if address and not has_address:
+        raise MessageError("login message with an address that is none")
+    return Login(number, Identity(login, service, realm, address if has_address else None), Secret(password))
 
 
 def decode_for_front(packet: bytes) -> Status | Result:
@@ -142,6 +165,8 @@ def decode_for_front(packet: bytes) -> Status | Result:
         if kind != _KIND_RESULT:
             raise MessageError(f"unknown message {kind!r} from a worker")
         _, number, verdict, cause, delay_ms, memory_kib, is_spent = _RESULT.unpack_from(packet)
+        if (verdict, cause, delay_ms) == _SUCCESS and packet[_RESULT.size :] == _NO_TEXT:
+            return Result(number, ACCEPTED, memory_kib, is_spent)
         reason, *details = _texts(packet)
         answer = Answer(_VERDICTS[verdict], _CAUSES[cause], reason, delay_ms, tuple(details))
         return Result(number, answer, memory_kib, is_spent)

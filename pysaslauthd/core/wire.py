@@ -81,6 +81,26 @@ class BadFieldError(ProtocolError):
         self.reason = text
 
 
+def read_whole(data: bytes, limits: Limits) -> Request | None:
+    """The request, if ``data`` is exactly one that is valid, which is what nearly every read brings.
+
+    None for all else: a :class:`RequestReader` takes that, and knows what is missing or wrong.
+    """
+    fields = []
+    offset, size = 0, len(data)
+    while offset + LENGTH_SIZE <= size:
+        start = offset + LENGTH_SIZE
+        offset = start + (data[offset] << 8 | data[offset + 1])
+        fields.append(data[start:offset])
+    if offset != size or not REQUIRED_FIELDS <= len(fields) <= len(FIELD_NAMES) or 0 in b"".join(fields):
+        return None
+    login, password, service, realm, *rest = fields
+    longest = max(len(login), len(service), len(realm), len(rest[0]) if rest else 0)
+    if not login or not 0 < len(password) <= limits.password or longest > limits.field:
+        return None
+    return Request(login, Secret(password), service, realm, rest[0] if rest else None)
+
+
 class RequestReader:
     """Collects one request from chunks of any size.
 

@@ -5,12 +5,12 @@ import contextlib
 import functools
 import socket
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pysaslauthd import logs
 from pysaslauthd.config.settings import Settings
 from pysaslauthd.core.answer import Answer, Verdict
-from pysaslauthd.core.wire import Limits, ProtocolError, Request, RequestReader, encode_reply
+from pysaslauthd.core.wire import Limits, ProtocolError, Request, RequestReader, encode_reply, read_whole
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.logs import log
@@ -28,6 +28,10 @@ HURRY = 1.0
 """Seconds that a client which has not sent its request gets when the front is leaving."""
 
 _CLOSE_WITHOUT_ANSWER = b""
+
+# Plain numbers: members of an enumeration take longer to combine and to pass than a system call.
+_DONT_WAIT = int(socket.MSG_DONTWAIT)
+_SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
 class ClientOptions(NamedTuple):
@@ -68,47 +72,45 @@ def _closing_on_error(method: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-class Client:
-    """A connected client. It owns its socket; ``on_close`` is called once, when that is closed.
+class House(Protocol):
+    """Who has clients as guests: what they share, and what it is told of each."""
 
-    ``on_request`` is called when the request has come, so that whoever looks for idle clients can
-    leave this one alone.
-    """
+    loop: asyncio.AbstractEventLoop
+    gate: Gate
+    options: ClientOptions
+    statistics: Statistics
+
+    def waits_for(self, client: "Client") -> None:
+        """Its request has not come whole; if it does not in time, :meth:`Client.lose_patience` is called."""
+
+    def has_asked(self, client: "Client") -> None:
+        """The request of one that was waited for has come."""
+
+    def has_left(self, client: "Client") -> None:
+        """It is closed."""
+
+
+class Client:
+    """A connected client. It owns its socket, and closes it once."""
 
     __slots__ = (
         "_expects_address",
-        "_gate",
+        "_house",
+        "_is_awaited",
         "_is_closed",
         "_is_watched",
-        "_loop",
-        "_on_close",
-        "_on_request",
-        "_options",
         "_reader",
         "_socket",
-        "_statistics",
         "_timer",
     )
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        connection: socket.socket,
-        gate: Gate,
-        options: ClientOptions,
-        statistics: Statistics,
-        on_request: Callable[["Client"], None],
-        on_close: Callable[["Client"], None],
-    ) -> None:
-        self._loop = loop
+    def __init__(self, house: House, connection: "socket.SocketType") -> None:
+        self._house = house
         self._socket = connection
-        self._gate = gate
-        self._options = options
-        self._statistics = statistics
-        self._on_request = on_request
-        self._on_close = on_close
-        self._reader = RequestReader(options.limits)
+        self._reader: RequestReader | None = None
+        """None while nothing has come; and a request that comes in one piece, as nearly all do, needs none."""
         self._timer: asyncio.TimerHandle | None = None
+        self._is_awaited = False
         self._expects_address = False
         self._is_watched = False
         self._is_closed = False
@@ -119,7 +121,7 @@ class Client:
 
     def hurry(self) -> None:
         """The front is leaving: what has not been asked soon will not be answered."""
-        self._set_timer(HURRY, self._patience_ended)
+        self._set_timer(HURRY, self.lose_patience)
 
     def close(self) -> None:
         """Close the connection, whatever it was doing."""
@@ -130,7 +132,7 @@ class Client:
             self._timer.cancel()
         self._unwatch()
         self._socket.close()
-        self._on_close(self)
+        self._house.has_left(self)
 
     @_closing_on_error
     def _read(self) -> None:
@@ -151,11 +153,16 @@ class Client:
 
     def _take(self) -> tuple[Request | None, bool]:
         """What the socket holds: the request, if it is all there, and whether the peer closed."""
+        limits = self._house.options.limits
         while True:
             try:
-                data = self._socket.recv(CHUNK, socket.MSG_DONTWAIT)
+                data = self._socket.recv(CHUNK, _DONT_WAIT)
             except BlockingIOError:
-                return self._reader.settle(), False
+                return self._reader.settle() if self._reader is not None else None, False
+            if self._reader is None:
+                if len(data) < CHUNK and (request := read_whole(data, limits)) is not None:
+                    return request, False
+                self._reader = RequestReader(limits)
             if not data:
                 return self._reader.finish(), True
             request = self._reader.receive(data)
@@ -165,53 +172,60 @@ class Client:
                 return self._reader.settle(), False
 
     def _wait_for_more(self) -> None:
-        if not self._is_watched:
+        if not self._is_awaited:
+            self._is_awaited = True
             self._watch(self._read)
-            self._set_timer(self._options.read_timeout, self._patience_ended)
-        if self._reader.has_request and not self._expects_address:
+            self._house.waits_for(self)
+        if self._reader is not None and self._reader.has_request and not self._expects_address:
             # Once: each further byte does not make the wait longer.
             self._expects_address = True
-            self._set_timer(FIFTH_FIELD_WAIT, self._patience_ended)
+            self._set_timer(FIFTH_FIELD_WAIT, self.lose_patience)
 
     @_closing_on_error
-    def _patience_ended(self) -> None:
+    def lose_patience(self) -> None:
+        """No more bytes are waited for."""
         try:
-            request = self._reader.finish()
+            request = self._reader.finish() if self._reader is not None else None
         except ProtocolError as error:
             self._refuse(error)
             return
         if request is not None:
             self._submit(request)
         else:
-            self._statistics.timed_out += 1
+            self._house.statistics.timed_out += 1
             self.close()
 
     def _refuse(self, error: ProtocolError) -> None:
-        self._gate.refuse(error)
-        self._on_request(self)
-        self._reply(encode_reply(accepted=False, reason=error.reason if self._options.reply_reason else ""))
+        self._stop_waiting()
+        house = self._house
+        house.gate.refuse(error)
+        self._reply(encode_reply(accepted=False, reason=error.reason if house.options.reply_reason else ""))
 
     def _submit(self, request: Request) -> None:
-        self._unwatch()
+        self._stop_waiting()
+        self._house.gate.login(request, self._answered)
+
+    def _stop_waiting(self) -> None:
+        if self._is_awaited:
+            self._is_awaited = False
+            self._unwatch()
+            self._house.has_asked(self)
         if self._timer is not None:
             self._timer.cancel()
-        self._on_request(self)
-        self._gate.login(request, self._answered)
 
     @_closing_on_error
     def _answered(self, answer: Answer) -> None:
-        reply = self._options.reply(answer)
+        reply = self._house.options.reply(answer)
         if reply == _CLOSE_WITHOUT_ANSWER:
             self.close()
         elif not self._is_closed:
             self._reply(reply)
 
     def _reply(self, reply: bytes) -> None:
-        self._unwatch()
         try:
-            self._socket.send(reply, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            self._socket.send(reply, _SEND_FLAGS)
         except OSError:
-            self._statistics.unheard += 1
+            self._house.statistics.unheard += 1
             self.close()
         else:
             self._linger()
@@ -229,7 +243,7 @@ class Client:
     @_closing_on_error
     def _drain(self) -> None:
         try:
-            if self._socket.recv(CHUNK, socket.MSG_DONTWAIT):
+            if self._socket.recv(CHUNK, _DONT_WAIT):
                 return
         except BlockingIOError:
             return
@@ -239,20 +253,20 @@ class Client:
 
     def _drained(self) -> bool:
         try:
-            return not self._socket.recv(CHUNK, socket.MSG_DONTWAIT)
+            return not self._socket.recv(CHUNK, _DONT_WAIT)
         except OSError:
             return True
 
     def _set_timer(self, seconds: float, action: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, action)
+        self._timer = self._house.loop.call_later(seconds, action)
 
     def _watch(self, action: Callable[[], None]) -> None:
-        self._loop.add_reader(self._socket.fileno(), action)
+        self._house.loop.add_reader(self._socket.fileno(), action)
         self._is_watched = True
 
     def _unwatch(self) -> None:
         if self._is_watched:
-            self._loop.remove_reader(self._socket.fileno())
+            self._house.loop.remove_reader(self._socket.fileno())
             self._is_watched = False

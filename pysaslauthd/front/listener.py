@@ -1,10 +1,11 @@
-"""Accepts clients, and knows how many there are."""
+"""Accepts clients, and knows how many there are and which have not asked yet."""
 
 import asyncio
 import errno
 import socket
 from collections.abc import Callable
 
+from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.front.client import Client, ClientOptions
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.statistics import Statistics
@@ -16,6 +17,7 @@ ACCEPTS_PER_WAKEUP = 16
 EXHAUSTED_PAUSE = 0.1
 """Seconds without accepting when the system has no descriptor or memory left."""
 
+_FAMILY, _TYPE = int(socket.AF_UNIX), int(socket.SOCK_STREAM)
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _CLIENT_HAS_GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR})
 
@@ -33,13 +35,14 @@ class Listener:
         statistics: Statistics,
     ) -> None:
         listening.setblocking(False)
-        self._loop = loop
+        self.loop = loop
+        self.gate = gate
+        self.options = options
+        self.statistics = statistics
         self._socket = listening
-        self._gate = gate
-        self._options = options
         self._limit = limit
-        self._statistics = statistics
         self._silent: dict[Client, None] = {}
+        self._patience = Deadlines(loop, options.read_timeout, Client.lose_patience)
         self._clients: set[Client] = set()
         self._on_empty: Callable[[], None] | None = None
         self._is_draining = False
@@ -61,12 +64,12 @@ class Listener:
     def _resume(self) -> None:
         if not self._is_accepting and not self._is_draining:
             self._is_accepting = True
-            self._loop.add_reader(self._socket.fileno(), self._on_readable)
+            self.loop.add_reader(self._socket.fileno(), self._on_readable)
 
     def _pause(self) -> None:
         if self._is_accepting:
             self._is_accepting = False
-            self._loop.remove_reader(self._socket.fileno())
+            self.loop.remove_reader(self._socket.fileno())
 
     def _on_readable(self) -> None:
         for _ in range(ACCEPTS_PER_WAKEUP):
@@ -80,45 +83,56 @@ class Listener:
             self._pause()  # every one waits for an answer; the next to get it makes room
             return False
         try:
-            connection, _ = self._socket.accept()
+            # accept() makes of it an object in Python, which costs as much as the rest of a client.
+            descriptor, _ = self._socket._accept()  # type: ignore[attr-defined]  # noqa: SLF001
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno in _CLIENT_HAS_GONE:
-                return True
-            if error.errno not in _EXHAUSTED:
-                raise  # the socket is no good any more; the master makes another
-            log.error(f"cannot accept a client: {error.strerror}")
-            if self._silent:
-                self._evict()
-            self._pause()
-            self._loop.call_later(EXHAUSTED_PAUSE, self._resume)
-            return False
+            return self._cannot_accept(error)
         if is_full:
             self._evict()
-        client = Client(
-            self._loop, connection, self._gate, self._options, self._statistics, self._asked, self._closed
-        )
+        connection = socket.SocketType(_FAMILY, _TYPE, 0, descriptor)
+        client = Client(self, connection)
         self._clients.add(client)
-        self._silent[client] = None
-        self._statistics.clients += 1
+        self.statistics.clients += 1
         client.begin()
         return True
 
-    def _evict(self) -> None:
-        self._statistics.evicted += 1
-        next(iter(self._silent)).close()
+    def _cannot_accept(self, error: OSError) -> bool:
+        """Whether to go on all the same."""
+        if error.errno in _CLIENT_HAS_GONE:
+            return True
+        if error.errno not in _EXHAUSTED:
+            raise error  # the socket is no good any more; the master makes another
+        log.error(f"cannot accept a client: {error.strerror}")
+        if self._silent:
+            self._evict()
+        self._pause()
+        self.loop.call_later(EXHAUSTED_PAUSE, self._resume)
+        return False
 
-    def _asked(self, client: Client) -> None:
-        del self._silent[client]
+    def waits_for(self, client: Client) -> None:
+        """See :class:`House`."""
+        self._silent[client] = None
+        self._patience.add(client)
 
-    def _closed(self, client: Client) -> None:
-        self._clients.discard(client)
+    def has_asked(self, client: Client) -> None:
+        """See :class:`House`."""
         self._silent.pop(client, None)
-        self._statistics.clients -= 1
-        if len(self._clients) < self._limit:
+        self._patience.discard(client)
+
+    def has_left(self, client: Client) -> None:
+        """See :class:`House`."""
+        self._clients.discard(client)
+        self.has_asked(client)
+        self.statistics.clients -= 1
+        if not self._is_accepting and len(self._clients) < self._limit:
             self._resume()
         self._check_empty()
+
+    def _evict(self) -> None:
+        self.statistics.evicted += 1
+        next(iter(self._silent)).close()
 
     def _check_empty(self) -> None:
         if self._on_empty is not None and not self._clients:

@@ -20,6 +20,7 @@ from pysaslauthd.core.answer import Answer, Cause, unavailable
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.messages import Login, MessageError, Result, Status
 from pysaslauthd.core.secret import Secret
+from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.logs import log
@@ -35,6 +36,10 @@ LEAVE_LIMIT = 5.0
 
 NOTICE = 20
 """Logins before the end of its share at which a worker's successor is started, so that none is missing."""
+
+STALL_LIMIT = 5.0
+"""Seconds without a word from a worker that has many logins in hand before it is asked whether it lives, and then to
+answer: its loop may hang, and the front's limit of a login is long."""
 
 START_LIMIT = 10.0
 """Seconds that a new worker has to introduce itself before it is killed."""
@@ -66,7 +71,7 @@ class PoolOptions(NamedTuple):
             most=options.most_workers,
             share=options.share,
             growth_kib=options.settings.worker_growth >> 10,
-            concurrency=options.mechanism.concurrency,
+            concurrency=options.concurrency,
             login_timeout=options.settings.login_timeout,
             queue_timeout=options.settings.queue_timeout,
             queue_length=options.settings.queue_length,
@@ -82,18 +87,16 @@ class _State(enum.Enum):
 class _Ticket:
     """A login between :meth:`Pool.submit` and its answer."""
 
-    __slots__ = ("deliver", "identity", "password", "timer")
+    __slots__ = ("deliver", "identity", "password", "worker")
 
     def __init__(self, identity: Identity, password: Secret, deliver: Deliver) -> None:
         self.identity = identity
         self.password: Secret | None = password
         self.deliver: Deliver | None = deliver
-        self.timer: asyncio.TimerHandle | None = None
+        self.worker: _Worker | None = None
 
     def end(self, answer: Answer) -> None:
         """Deliver the answer, if nobody has been told another one before."""
-        if self.timer is not None:
-            self.timer.cancel()
         deliver, self.deliver, self.password = self.deliver, None, None
         if deliver is not None:
             deliver(answer)
@@ -105,8 +108,9 @@ class _Worker:
         "first_memory_kib",
         "has_successor",
         "held",
+        "last_word",
         "number",
-        "probed",
+        "probes",
         "served",
         "state",
         "timer",
@@ -118,7 +122,9 @@ class _Worker:
         self.state = _State.STARTING
         self.held: dict[int, _Ticket] = {}
         self.served = 0
-        self.probed = False
+        self.probes: deque[bool] = deque()
+        """Of each probe that is not answered yet, whether the answer is for the log."""
+        self.last_word = 0.0
         self.has_successor = False
         self.first_memory_kib = 0
         self.timer: asyncio.TimerHandle | None = None
@@ -146,10 +152,14 @@ class Pool:
         self._workers: dict[int, _Worker] = {}
         self._free: list[_Worker] = []
         self._queue: deque[_Ticket] = deque()
+        self._in_queue = Deadlines(loop, options.queue_timeout, self._waited_too_long)
+        self._in_worker = Deadlines(loop, options.login_timeout, self._took_too_long)
         self._leaving: dict[int, asyncio.TimerHandle] = {}
         self._coming = 0
         self._grow_timer: asyncio.TimerHandle | None = None
         self._next_id = 1
+        if options.concurrency > 1:
+            loop.call_later(STALL_LIMIT, self._look_for_stalled)
         self._fill()
 
     def submit(self, identity: Identity, password: Secret, deliver: Deliver) -> None:
@@ -162,7 +172,7 @@ class Pool:
             return
         self._queue.append(ticket)
         self._statistics.queued += 1
-        ticket.timer = self._loop.call_later(self._options.queue_timeout, self._waited_too_long, ticket)
+        self._in_queue.add(ticket)
         if self._grow_timer is None and self._options.most > self._options.size:
             self._grow_timer = self._loop.call_later(GROW_AFTER, self._grow)
 
@@ -192,11 +202,28 @@ class Pool:
         """Ask each worker for its status, which goes to the log; a busy one answers when it is done."""
         for worker in self._workers.values():
             if worker.state is _State.STARTING:
-                worker.probed = True  # it is about to introduce itself
-            elif worker.state is _State.READY and not worker.probed:
-                with contextlib.suppress(OSError):
-                    worker.channel.send(messages.encode_probe())
-                    worker.probed = True
+                worker.probes = deque([True])  # it is about to introduce itself
+            elif worker.state is _State.READY and True not in worker.probes:
+                self._ask(worker, is_for_log=True)
+
+    def _ask(self, worker: _Worker, *, is_for_log: bool) -> None:
+        with contextlib.suppress(OSError):
+            worker.channel.send(messages.encode_probe())
+            worker.probes.append(is_for_log)
+
+    def _look_for_stalled(self) -> None:
+        """One that has been silent with logins in hand is asked; one that does not even answer that is killed."""
+        self._loop.call_later(STALL_LIMIT, self._look_for_stalled)
+        silent_since = self._loop.time() - STALL_LIMIT
+        for worker in list(self._workers.values()):
+            if not worker.held or worker.last_word > silent_since:
+                continue
+            if worker.probes:
+                log.error(f"{self._options.name} worker {worker.number} gets nothing done and is killed")
+                self._condemn(worker, "worker got nothing done")
+            else:
+                worker.last_word = self._loop.time()
+                self._ask(worker, is_for_log=False)
 
     def _hand_over(self, ticket: _Ticket) -> bool:
         """Give the login to a free worker, or end it if that cannot be; False if none is free."""
@@ -221,16 +248,19 @@ class Pool:
         return False
 
     def _next_free(self) -> _Worker:
-        """One that has a successor, so that it ends its share; else the last that worked."""
-        return next((worker for worker in self._free if worker.has_successor), self._free[-1])
+        """The one with the fewest logins; of those that have none the last in the list."""
+        if self._options.concurrency == 1:
+            return self._free[-1]
+        return min(reversed(self._free), key=lambda worker: len(worker.held))
 
     def _assign(self, worker: _Worker, number: int, ticket: _Ticket) -> None:
         ticket.password = None
-        if ticket.timer is not None:
-            ticket.timer.cancel()
-        ticket.timer = self._loop.call_later(self._options.login_timeout, self._took_too_long, ticket, worker)
+        ticket.worker = worker
+        self._in_worker.add(ticket)
         if worker.timer is not None:
             worker.timer.cancel()
+        if not worker.held:
+            worker.last_word = self._loop.time()  # it had nothing to say
         worker.held[number] = ticket
         worker.served += 1
         share = self._options.share
@@ -243,7 +273,7 @@ class Pool:
 
     def _serve_queue(self) -> None:
         while self._queue and self._hand_over(self._queue[0]):
-            self._queue.popleft()
+            self._in_queue.discard(self._queue.popleft())
             self._statistics.queued -= 1
 
     def _receive(self, worker: _Worker) -> bool:
@@ -259,6 +289,7 @@ class Pool:
         if not packet:
             self._lose(worker, "worker died")
             return False
+        worker.last_word = self._loop.time()
         try:
             self._hear(worker, messages.decode_for_front(packet))
         except MessageError as error:
@@ -273,10 +304,9 @@ class Pool:
             self._take_result(worker, message)
         elif worker.state is _State.STARTING:
             self._welcome(worker, message)
-        elif not worker.probed:
+        elif not worker.probes:
             raise MessageError("a status nobody asked for")
-        if isinstance(message, Status) and worker.probed:
-            worker.probed = False
+        if isinstance(message, Status) and worker.probes and worker.probes.popleft():
             self._log_status(worker, message)
 
     def _take_result(self, worker: _Worker, message: Result) -> None:
@@ -289,6 +319,7 @@ class Pool:
                 self._free.remove(worker)
             self._retire(worker)
         self._make_free(worker)
+        self._in_worker.discard(ticket)
         ticket.end(message.answer)
 
     def _reason_to_retire(self, worker: _Worker, message: Result) -> str:
@@ -325,7 +356,9 @@ class Pool:
             if not worker.held:
                 self._dismiss(worker)
         elif worker not in self._free:
-            self._free.append(worker)
+            # One that has a successor stays the next, so that it ends its share; else it is the last that worked.
+            is_behind = self._free and self._free[-1].has_successor and not worker.has_successor
+            self._free.insert(len(self._free) - bool(is_behind), worker)
             self._serve_queue()
             if self._is_superfluous(worker):
                 worker.timer = self._loop.call_later(IDLE_LIMIT, self._idled_too_long, worker)
@@ -372,7 +405,9 @@ class Pool:
             self._dismiss(worker)
 
     def _is_superfluous(self, worker: _Worker) -> bool:
-        return not worker.held and (worker.has_successor or self._staying() > self._options.size)
+        if worker.held or self._coming + len(self._workers) <= self._options.size:
+            return False
+        return worker.has_successor or self._staying() > self._options.size
 
     def _dismiss(self, worker: _Worker) -> None:
         self._forget(worker)
@@ -389,6 +424,7 @@ class Pool:
         self._statistics.workers_lost += 1
         self._replace()
         for ticket in worker.held.values():
+            self._in_worker.discard(ticket)
             ticket.end(unavailable(Cause.CRASH, reason))
 
     def _forget(self, worker: _Worker) -> None:
@@ -411,7 +447,9 @@ class Pool:
         self._statistics.queued -= 1
         ticket.end(unavailable(Cause.SHED, f"no worker was free within {self._options.queue_timeout:g} s"))
 
-    def _took_too_long(self, ticket: _Ticket, worker: _Worker) -> None:
+    def _took_too_long(self, ticket: _Ticket) -> None:
+        worker = ticket.worker
+        assert worker is not None
         ticket.end(unavailable(Cause.DEADLINE, f"no answer within {self._options.login_timeout:g} s"))
         log.error(f"{self._options.name} worker {worker.number} outlasted the deadline and is killed")
         self._condemn(worker, "worker was killed for another login's deadline")

@@ -26,21 +26,39 @@ class Gate:
         raise RuntimeError from error
 
 
+class House:
+    """Stands where the listener stands."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.loop = uvloop.new_event_loop()
+        self.gate = gate
+        self.options = ClientOptions.of(Settings())
+        self.statistics = Statistics()
+        self.left: list[Client] = []
+
+    def waits_for(self, client: Client) -> None:
+        pass
+
+    def has_asked(self, client: Client) -> None:
+        pass
+
+    def has_left(self, client: Client) -> None:
+        self.left.append(client)
+
+
 def talk(gate: Gate, data: bytes) -> tuple[bytes, int]:
     """What a client hears, and how often its end was noted."""
-    loop = uvloop.new_event_loop()
+    house = House(gate)
     ours, theirs = socket.socketpair()
     ours.settimeout(10)
-    closed: list[Client] = []
-    options = ClientOptions.of(Settings())
     with ours:
         ours.sendall(data)
-        client = Client(loop, theirs, gate, options, Statistics(), lambda _: None, closed.append)  # type: ignore[arg-type]
+        client = Client(house, theirs)  # type: ignore[arg-type]
         client.begin()
         heard = read_to_end(ours)
         client.close()
-    loop.close()
-    return heard, len(closed)
+    house.loop.close()
+    return heard, len(house.left)
 
 
 def broken(*_: object) -> None:

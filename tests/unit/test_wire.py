@@ -18,6 +18,7 @@ from pysaslauthd.core.wire import (
     decode_reply,
     encode_reply,
     encode_request,
+    read_whole,
 )
 from support.mux import field, request
 
@@ -224,3 +225,47 @@ class TestEncoding:
     def test_of_a_reply_needs_a_verdict(self) -> None:
         with pytest.raises(ProtocolError, match="reply of 1 bytes"):
             decode_reply(b"\0\1O")
+
+
+def by_reader(data: bytes, limits: Limits) -> Request | None:
+    """What a reader makes of ``data`` when nothing follows; None if it is no request, or not all of one."""
+    reader = RequestReader(limits)
+    try:
+        return reader.receive(data) or reader.settle()
+    except ProtocolError:
+        return None
+
+
+class TestAWholeRequest:
+    LIMITS = Limits(field=8, password=12)
+
+    def test_is_one_of_four_or_five_fields(self) -> None:
+        assert read_whole(FOUR, DEFAULT_LIMITS) == expected()
+        assert read_whole(FIVE, DEFAULT_LIMITS) == expected(b"192.0.2.7;4567")
+
+    @given(st.lists(st.binary(max_size=13), max_size=6), st.binary(max_size=3))
+    def test_is_what_a_reader_makes_of_it_or_left_to_a_reader(self, fields: list[bytes], rest: bytes) -> None:
+        data = b"".join(map(field, fields)) + rest
+        whole = read_whole(data, self.LIMITS)
+        if whole is not None:
+            assert whole == by_reader(data, self.LIMITS)
+        elif not rest and len(fields) in {4, 5}:
+            usual = by_reader(data, self.LIMITS)
+            # A fifth field over its limit makes four fields and bytes that are ignored: a reader's business.
+            assert usual is None or (len(fields) == 5 and len(fields[4]) > self.LIMITS.field)
+
+    @pytest.mark.parametrize(("index", "limit"), [(0, 8), (1, 12), (2, 8), (3, 8), (4, 8)])
+    def test_has_no_field_over_its_limit(self, index: int, limit: int) -> None:
+        for length, is_whole in ((limit, True), (limit + 1, False)):
+            fields = [b"x"] * 5
+            fields[index] = b"x" * length
+            assert (read_whole(request(*fields), self.LIMITS) is not None) is is_whole
+
+    def test_has_no_nul_and_neither_login_nor_password_is_empty(self) -> None:
+        for data in (
+            request(b"a\0", b"p", b"", b""),
+            request(b"a", b"p", b"", b"\0"),
+            request(b"", b"p", b"", b""),
+            request(b"a", b"", b"", b""),
+        ):
+            assert read_whole(data, DEFAULT_LIMITS) is None
