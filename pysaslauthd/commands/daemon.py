@@ -1,18 +1,15 @@
 """``pysaslauthd``: read the command line, get a place to listen, detach, supervise."""
 
-import functools
 import gc
 import importlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 from pysaslauthd import logs
-from pysaslauthd.config.mechanisms import Privilege
+from pysaslauthd.commands.planner import Planner
 from pysaslauthd.config.options import (
     EXIT_ALREADY_RUNNING,
     EXIT_FAILURE,
@@ -21,16 +18,12 @@ from pysaslauthd.config.options import (
     read_options,
 )
 from pysaslauthd.config.settings import Settings
-from pysaslauthd.front import process as front
 from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, privileges, process, readiness, runpath
-from pysaslauthd.master.generation import FrontPlan, PoolPlan
 from pysaslauthd.master.pidfile import PID_FILE, START_LOCK, LockedByAnotherError, LockFile, lock_owner
-from pysaslauthd.master.privileges import Rights, User
 from pysaslauthd.master.readiness import CANNOT_START, Outcome, Readiness
 from pysaslauthd.master.runpath import LiveSocketError, MuxSocket, RunPathError
-from pysaslauthd.master.supervisor import Plan, Supervisor, hold_signals
-from pysaslauthd.workers import worker
+from pysaslauthd.master.supervisor import Supervisor, hold_signals
 
 UMASK = 0o077
 _ANOTHER_INSTANCE = f"{CANNOT_START}\nAnother instance of saslauthd is currently running"
@@ -180,7 +173,8 @@ def _supervise(options: Options, ready: Readiness) -> int:
     except RunPathError as error:
         raise StartError(str(error)) from None
     log.info(f"listening on socket: {mux.path}")
-    plan = _plan(options, user, mux, module)
+    planner = Planner(options, user, mux, module)
+    plan = planner.first()
     for text in filter(None, (warning, *(privileges.missing_rights(pool.rights) for pool in plan.pools))):
         log.warning(text)
     try:
@@ -191,28 +185,10 @@ def _supervise(options: Options, ready: Readiness) -> int:
         kernel.forbid_dumps()
         gc.collect()
         gc.freeze()
-        return Supervisor(plan, ready).run()
+        return Supervisor(plan, ready, planner.again).run()
     finally:
         mux.remove()
         log.info(f"master exited: {os.getpid()}")
-
-
-def _plan(options: Options, user: User | None, mux: MuxSocket, module: ModuleType) -> Plan:
-    """Who is started with which rights. The mechanism is imported: children never read code from disk."""
-    mechanism = options.mechanism
-
-    def run_worker(channel: socket.socket) -> None:
-        worker.run(channel, module.Worker(options.settings))
-
-    reads = tuple(file.path(options.settings) for file in mechanism.reads)
-    keeps_all = mechanism.privilege is Privilege.ALL
-    # A retired worker may still be leaving when its successor starts.
-    limit = options.most_workers + options.workers
-    return Plan(
-        front=FrontPlan(Rights(user), mux, functools.partial(front.run, options=options)),
-        pools=(PoolPlan(mechanism.name, Rights(user, reads, keeps_all), limit, run_worker, keeps_all),),
-        mux=mux,
-    )
 
 
 if __name__ == "__main__":

@@ -45,17 +45,36 @@ class Mechanism(NamedTuple):
     """Whether the service of a request becomes the name of a file."""
     is_elastic: bool
     """Whether more workers help when logins wait: they do where a worker waits, not where it computes."""
-    uses_option: bool
-    """Whether ``-O`` means something to it."""
+    configuration: Path | None
+    """The file that says how, unless ``-O`` names another; the master copies it for the workers."""
     concurrency: int
     """Logins that one worker has in hand at a time."""
+    most_kept: int | None
+    """Workers kept ready, whatever ``-n`` says; None where only more workers do more logins at a time."""
     share: int
     """Logins after which a worker is replaced."""
+
+    @property
+    def uses_option(self) -> bool:
+        """Whether ``-O`` means something to it."""
+        return self.configuration is not None
 
 
 MECHANISMS = {
     row.name: row
     for row in (
+        Mechanism(
+            name="ldap",
+            module="pysaslauthd.mechanisms.ldap.mechanism",
+            privilege=Privilege.READ_FILES,
+            reads=(),
+            names_service_files=False,
+            is_elastic=False,
+            configuration=Path("/etc/saslauthd.conf"),
+            concurrency=512,
+            most_kept=2,  # one does all; the second is there while the first is replaced
+            share=100_000,
+        ),
         Mechanism(
             name="pam",
             module="pysaslauthd.mechanisms.pam",
@@ -63,8 +82,9 @@ MECHANISMS = {
             reads=(),
             names_service_files=True,
             is_elastic=True,
-            uses_option=False,
+            configuration=None,
             concurrency=1,
+            most_kept=None,
             share=200,  # modules leak, as Dovecot knows, whose workers serve 100
         ),
         Mechanism(
@@ -74,8 +94,9 @@ MECHANISMS = {
             reads=(SettingFile("shadow_file", Path("/etc/shadow")),),
             names_service_files=False,
             is_elastic=False,
-            uses_option=False,
+            configuration=None,
             concurrency=1,
+            most_kept=None,
             share=100_000,
         ),
     )

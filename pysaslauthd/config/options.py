@@ -88,9 +88,22 @@ class Options:
     warnings: tuple[str, ...] = ()
 
     @property
+    def configuration(self) -> Path | None:
+        """The mechanism's configuration file, if it has one. A relative path begins at the run path, as the original's."""
+        default = self.mechanism.configuration
+        return default and self.run_path / (self.mechanism_option or default)
+
+    @property
     def workers(self) -> int:
         """How many are kept ready. Under ``-n 0``, where each serves one login, as many as by default."""
-        return self.processes or DEFAULT_PROCESSES
+        if not self.processes:
+            return DEFAULT_PROCESSES
+        return min(self.processes, self.mechanism.most_kept or self.processes)
+
+    @property
+    def concurrency(self) -> int:
+        """Logins that one worker has in hand at a time."""
+        return self.mechanism.concurrency if self.processes else 1
 
     @property
     def most_workers(self) -> int:

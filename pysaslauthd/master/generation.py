@@ -22,6 +22,7 @@ from pysaslauthd.master.backoff import Backoff
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.process import Role
 from pysaslauthd.master.runpath import MuxSocket
+from pysaslauthd.sealed import SealedFiles
 
 FORKS_PER_SECOND = 250
 """What ``-n 0`` on this project's test machine can use, and too few to take the machine down."""
@@ -48,14 +49,26 @@ class PoolPlan(NamedTuple):
     main: Callable[[socket.socket], None]
     runs_programs: bool = False
     """Whether a worker may leave processes behind, which end with it."""
+    descriptors: tuple[int, ...] = ()
+    """What a worker inherits besides its channel: the copies of its files."""
 
 
 class FrontPlan(NamedTuple):
-    """The front, as the master sees it. ``main`` gets the channel and the listening sockets."""
+    """The front, as the master sees it. ``main`` gets the channel and the listening socket."""
 
     rights: Rights
-    mux: MuxSocket
     main: Callable[[socket.socket, socket.socket], None]
+
+
+class Plan(NamedTuple):
+    """All that the master starts, and the files that were read for it."""
+
+    front: FrontPlan
+    pools: tuple[PoolPlan, ...]
+    mux: MuxSocket
+    files: SealedFiles
+    drain_limit: float
+    """Seconds in which a front that drains has answered its last login, as every login has a limit."""
 
 
 class _Worker(NamedTuple):
@@ -66,14 +79,15 @@ class _Worker(NamedTuple):
 class Generation:
     """Starts, feeds and ends one front and its workers. All times are monotonic seconds."""
 
-    def __init__(self, front: FrontPlan, pools: tuple[PoolPlan, ...], now: float) -> None:
+    def __init__(self, plan: Plan, now: float) -> None:
+        self.plan = plan
         self.channel, theirs = _channel()
         # The socket and not each call: Python's send_fds takes flags and forgets them.
         self.channel.setblocking(False)
         self.is_ready = False
-        self.draining = False
         self.front_ended = False
-        self._pools = pools
+        self._drain_ends: float | None = None
+        self._pools = pools = plan.pools
         self._workers: dict[int, _Worker] = {}
         self._pids: dict[int, int] = {}
         self._condemned: set[int] = set()
@@ -83,7 +97,7 @@ class Generation:
         self._next_fork = now
         self._last_sign = now
         with theirs:
-            listening = front.mux.socket
+            front, listening = plan.front, plan.mux.socket
             descriptors = (theirs.fileno(), listening.fileno())
             try:
                 self.front_pid = process.start(
@@ -98,6 +112,11 @@ class Generation:
     def is_over(self) -> bool:
         """Whether not a process of it is left."""
         return self.front_ended and not self._workers
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no more logins."""
+        return self._drain_ends is not None
 
     @property
     def worker_count(self) -> int:
@@ -140,6 +159,12 @@ class Generation:
             self._kill_front()
             self._last_sign = now
         due = self._last_sign + FRONT_SILENCE + 0.1
+        if self._drain_ends is not None:
+            if now > self._drain_ends:
+                log.error(f"front {self.front_pid} does not end and is killed")
+                self._kill_front()
+            else:
+                due = min(due, self._drain_ends + 0.1)
         for pool, plan in enumerate(self._pools):
             while self._wanted[pool] and self._count(pool) < plan.limit:
                 not_before = max(self._backoffs[pool].not_before, self._next_fork)
@@ -177,9 +202,9 @@ class Generation:
         """Whether it is a living process of this generation."""
         return pid in self._workers or (pid == self.front_pid and not self.front_ended)
 
-    def drain(self) -> None:
+    def drain(self, now: float) -> None:
         """Have the front finish what it began and leave."""
-        self.draining = True
+        self._drain_ends = now + self.plan.drain_limit
         self._tell(ForFront(ToFront.DRAIN))
 
     def report(self) -> None:
@@ -223,7 +248,7 @@ class Generation:
                     Role(
                         f"pysasl-{plan.name}",
                         plan.rights,
-                        (theirs.fileno(),),
+                        (theirs.fileno(), *plan.descriptors),
                         lambda: plan.main(theirs),
                         plan.runs_programs,
                     )

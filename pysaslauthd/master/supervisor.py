@@ -1,4 +1,9 @@
-"""The master's life: start a generation, replace it when it ends, stop when told to."""
+"""The master's life: start a generation, replace it when it ends or all is to be read anew, stop when told to.
+
+A reload starts a generation with what the files hold now; once that can answer, the one before
+takes no more logins, finishes what it has and ends. Both listen on the same socket, so no client
+notices.
+"""
 
 import contextlib
 import os
@@ -6,16 +11,15 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, process
 from pysaslauthd.master.backoff import Backoff
-from pysaslauthd.master.generation import FrontPlan, Generation, PoolPlan, describe_status
+from pysaslauthd.master.generation import Generation, Plan, describe_status, has_left
 from pysaslauthd.master.readiness import CANNOT_START, Readiness
-from pysaslauthd.master.runpath import MuxSocket, RunPathError
+from pysaslauthd.master.runpath import RunPathError
 
 STARTUP_LIMIT = 20.0
 """Seconds in which the first login must be possible, or the start has failed."""
@@ -28,12 +32,11 @@ EXIT_START_FAILED = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 
-class Plan(NamedTuple):
-    """All that the master starts."""
+MOST_LEAVING = 3
+"""Generations that may be answering their last logins before another reload waits for one to end."""
 
-    front: FrontPlan
-    pools: tuple[PoolPlan, ...]
-    mux: MuxSocket
+Reload = Callable[[], Plan | None]
+"""Makes the plan of the next generation, or says in the log why it cannot."""
 
 
 def hold_signals() -> None:
@@ -44,12 +47,18 @@ def hold_signals() -> None:
 class Supervisor:
     """Runs generations until a signal ends it. Everything it waits for has a limit."""
 
-    def __init__(self, plan: Plan, readiness: Readiness) -> None:
+    def __init__(self, plan: Plan, readiness: Readiness, reload: Reload) -> None:
         self._plan = plan
         self._readiness = readiness
+        self._reload = reload
+        self._reload_wanted = False
         self._selector = selectors.DefaultSelector()
         self._current: Generation | None = None
-        self._ending: list[Generation] = []
+        self._next: Generation | None = None
+        """What a reload started, until it can answer."""
+        self._next_ends = 0.0
+        self._leaving: list[Generation] = []
+        """Those that drain, and those without a front that have workers still."""
         self._backoff = Backoff()
         self._startup_ends: float | None = time.monotonic() + STARTUP_LIMIT
         self._stop_at: float | None = None
@@ -71,8 +80,8 @@ class Supervisor:
                 for key, _ in self._selector.select(max(0.0, due - now)):
                     if key.fileobj is signals:
                         self._on_signals(signals)
-                    elif self._current is not None:
-                        self._current.hear(time.monotonic())
+                    else:
+                        key.data.hear(time.monotonic())
                 self._reap()
 
     @contextlib.contextmanager
@@ -96,16 +105,34 @@ class Supervisor:
                     signal.signal(number, signal.SIG_IGN)
                 signal.set_wakeup_fd(-1)
 
+    def _generations(self) -> list[Generation]:
+        return [each for each in (*self._leaving, self._current, self._next) if each is not None]
+
     def _advance(self, now: float) -> float | None:
         """Do what is due now; when to look again, or None when all is over."""
         if self._stop_at is not None:
             return self._advance_stop(now, self._stop_at)
         if self._startup_ends is not None:
             self._advance_startup(now, self._startup_ends)
+        else:
+            self._advance_reload(now)
         if self._current is None and now >= self._backoff.not_before:
-            self._start_generation(now)
-        due = self._backoff.not_before if self._current is None else self._current.tick(now)
-        return due if self._startup_ends is None else min(due, self._startup_ends)
+            self._current = self._started(self._plan, now)
+        due = [self._tick(now)]
+        if self._current is None:
+            due.append(self._backoff.not_before)
+        if self._startup_ends is not None:
+            due.append(self._startup_ends)
+        if self._next is not None:
+            due.append(self._next_ends)
+        return min(due)
+
+    def _tick(self, now: float) -> float:
+        """Let the living do what is due; when they want to be looked at again."""
+        return min(
+            (each.tick(now) for each in self._generations() if not each.front_ended),
+            default=now + STARTUP_LIMIT,
+        )
 
     def _advance_startup(self, now: float, ends: float) -> None:
         if self._current is not None and self._current.is_ready:
@@ -114,8 +141,44 @@ class Supervisor:
         elif now >= ends:
             self._fail(f"no login was possible within {STARTUP_LIMIT:.0f} s")
 
+    def _advance_reload(self, now: float) -> None:
+        if self._next is not None:
+            if self._next.is_ready:
+                self._promote(self._next, now)
+            elif now >= self._next_ends:
+                log.error(f"reload failed: no login was possible within {STARTUP_LIMIT:.0f} s")
+                self._next.kill()
+                self._leave(self._next)
+                self._next = None
+        elif self._reload_wanted and len(self._leaving) < MOST_LEAVING:
+            self._reload_wanted = False
+            plan = self._reload()
+            if plan is not None:
+                self._next_ends = now + STARTUP_LIMIT
+                self._next = self._started(plan, now)
+                if self._next is None:
+                    plan.files.close()
+
+    def _promote(self, generation: Generation, now: float) -> None:
+        """From now on it is the one that takes logins, and it is what a dead front is replaced by."""
+        before, self._current, self._next = self._current, generation, None
+        abandoned, self._plan = self._plan, generation.plan
+        log.info("reloaded")
+        if before is not None:
+            before.drain(now)
+            self._leave(before)
+        self._close_unused(abandoned)
+
+    def _leave(self, generation: Generation) -> None:
+        self._leaving.append(generation)
+
+    def _close_unused(self, plan: Plan) -> None:
+        """Close the copies of files that no process will be started with any more."""
+        if plan is not self._plan and all(each.plan is not plan for each in self._generations()):
+            plan.files.close()
+
     def _advance_stop(self, now: float, stop_at: float) -> float | None:
-        if self._current is None and not self._ending:
+        if not self._generations():
             return None
         if now >= stop_at + STOP_GRACE:
             log.error("some processes cannot be killed; leaving without them")
@@ -124,28 +187,34 @@ class Supervisor:
             self._kill_all()
             return stop_at + STOP_GRACE
         # The logins in hand may still need a worker.
-        return min(stop_at, self._current.tick(now) if self._current is not None else stop_at)
+        return min(stop_at, self._tick(now))
 
-    def _start_generation(self, now: float) -> None:
+    def _started(self, plan: Plan, now: float) -> Generation | None:
         try:
-            self._plan.mux.repair()
-            self._current = Generation(self._plan.front, self._plan.pools, now)
+            plan.mux.repair()
+            generation = Generation(plan, now)
         except (OSError, RunPathError) as error:
             log.error(f"cannot start a front: {error}")
             self._backoff.died(now)
-            return
-        self._selector.register(self._current.channel, selectors.EVENT_READ)
+            return None
+        self._selector.register(generation.channel, selectors.EVENT_READ, generation)
+        return generation
 
     def _on_signals(self, signals: socket.socket) -> None:
         for number in signals.recv(4096):
             if number in {signal.SIGTERM, signal.SIGINT}:
                 self._stop()
             elif number == signal.SIGHUP:
-                log.info("hangup ignored: this version has nothing to reload")
-            elif number == signal.SIGUSR1 and self._current is not None:
-                workers = self._current.worker_count
-                log.info("statistics", process="master", descriptors=len(open_descriptors()), workers=workers)
-                self._current.report()
+                self._reload_wanted = True
+            elif number == signal.SIGUSR1:
+                self._report()
+
+    def _report(self) -> None:
+        generations = self._generations()
+        workers = sum(each.worker_count for each in generations)
+        log.info("statistics", process="master", descriptors=len(open_descriptors()), workers=workers)
+        for each in generations:
+            each.report()
 
     def _reap(self) -> None:
         while True:
@@ -159,32 +228,47 @@ class Supervisor:
 
     def _ended(self, pid: int, status: int) -> None:
         now = time.monotonic()
-        generation = self._current
-        if generation is not None and pid == generation.front_pid:
-            # Before it closes the channel, which the selector must forget first.
-            self._selector.unregister(generation.channel)
-            generation.ended(pid, status, now)
+        for each in self._generations():
+            is_front = pid == each.front_pid and not each.front_ended
+            if is_front:
+                # Before it closes the channel, which the selector must forget first.
+                self._selector.unregister(each.channel)
+            if each.ended(pid, status, now):
+                if is_front:
+                    self._front_ended(each, status, now)
+                break
+        else:
+            log.debug(f"child exited: {pid}")
+        over = [each for each in self._leaving if each.is_over]
+        self._leaving = [each for each in self._leaving if not each.is_over]
+        for each in over:
+            self._close_unused(each.plan)
+        self._kill_strays()
+
+    def _front_ended(self, generation: Generation, status: int, now: float) -> None:
+        if generation is self._next:
+            self._next = None
+            log.error(f"reload failed: the front {describe_status(status)}")
+        elif generation is self._current:
             self._current = None
-            self._ending.append(generation)
             if self._stop_at is None:
-                log.error(f"front {pid} {describe_status(status)}; its logins are lost, a new one starts")
+                log.error(
+                    f"front {generation.front_pid} {describe_status(status)}; its logins are lost, a new one starts"
+                )
                 self._backoff.died(now)
                 if self._startup_ends is not None and not generation.is_ready:
                     self._fail(f"the front {describe_status(status)}")
         else:
-            for each in (*self._ending, *([generation] if generation else [])):
-                if each.ended(pid, status, now):
-                    break
-            else:
-                log.debug(f"child exited: {pid}")
-        self._ending = [each for each in self._ending if not each.is_over]
-        self._kill_strays()
+            if self._stop_at is None and not has_left(status):
+                log.error(f"front {generation.front_pid} {describe_status(status)}; its last logins are lost")
+            return
+        self._leave(generation)
 
     def _kill_strays(self) -> None:
         """End what a worker's program left behind and we adopted, even in a session of its own."""
         if not self._owns_orphans:
             return
-        generations = [*self._ending, *([self._current] if self._current else [])]
+        generations = self._generations()
         for pid in process.children():
             if not any(generation.knows(pid) for generation in generations):
                 with contextlib.suppress(ProcessLookupError):
@@ -206,9 +290,10 @@ class Supervisor:
         # Who comes now hears at once that nobody is here; who came before is still answered.
         self._plan.mux.remove()
         self._readiness.failed(EXIT_START_FAILED, f"{CANNOT_START}\nstopped by a signal")
-        if self._current is not None:
-            self._current.drain()
+        for each in self._generations():
+            if not each.draining:
+                each.drain(now)
 
     def _kill_all(self) -> None:
-        for generation in (*self._ending, *([self._current] if self._current else [])):
-            generation.kill()
+        for each in self._generations():
+            each.kill()

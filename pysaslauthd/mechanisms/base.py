@@ -16,3 +16,13 @@ class Mechanism(Protocol):
         What went wrong on our side is an UNAVAILABLE answer, not an exception; an exception is a
         bug, and the worker makes the login UNAVAILABLE for it.
         """
+
+
+class ConcurrentMechanism(Protocol):
+    """Checks many passwords at a time, on one event loop, where nothing may block."""
+
+    def begin(self) -> None:
+        """Called once, on the loop, before the first login."""
+
+    async def check(self, identity: Identity, password: Secret) -> Answer:
+        """As :meth:`Mechanism.check`. It is cancelled when the login's time is over."""

@@ -22,10 +22,11 @@ import pam
 # The prototypes of the functions that we go between name these structures.
 from pam.__internals import PamConv, PamHandle, PamResponse, conv_func
 
-from pysaslauthd.config.settings import Settings
+from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
+from pysaslauthd.sealed import SealedFiles
 
 PAM_FAIL_DELAY = 10
 """From ``security/_pam_types.h``; python-pam does not have it."""
@@ -270,10 +271,10 @@ class _Authenticator(pam.PamAuthenticator):  # type: ignore[misc]  # python-pam 
 class Worker:
     """The mechanism as a worker runs it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, options: Options, _files: SealedFiles) -> None:
         # python-pam would make PAM_TTY of it.
         os.environ.pop("DISPLAY", None)
-        self._default_service = os.fsencode(settings.service)
+        self._default_service = os.fsencode(options.settings.service)
         self._authenticator = _Authenticator()
 
     def check(self, identity: Identity, password: Secret) -> Answer:

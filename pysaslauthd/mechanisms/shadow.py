@@ -8,7 +8,7 @@ password costs, or the time of an answer would tell who exists.
 import hmac
 import time
 
-from pysaslauthd.config.settings import Settings
+from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, rejected, unavailable
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
@@ -22,6 +22,7 @@ from pysaslauthd.mechanisms.accounts import (
     SystemAccounts,
     is_hash,
 )
+from pysaslauthd.sealed import SealedFiles
 
 SECONDS_PER_DAY = 86_400
 NO_NIS_PERMISSION = b"*NP*"
@@ -31,10 +32,9 @@ NO_NIS_PERMISSION = b"*NP*"
 class Worker:
     """The mechanism as a worker runs it, made when the worker has given up what it does not need."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._accounts: Accounts = (
-            FileAccounts(settings.shadow_file) if settings.shadow_file is not None else SystemAccounts()
-        )
+    def __init__(self, options: Options, _files: SealedFiles) -> None:
+        file = options.settings.shadow_file
+        self._accounts: Accounts = FileAccounts(file) if file is not None else SystemAccounts()
         # With no entry to take an example from, the system's own choice for new passwords.
         self._default = libcrypt.new_setting()
 

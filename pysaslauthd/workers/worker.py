@@ -26,15 +26,15 @@ def run(channel: socket.socket, mechanism: Mechanism) -> None:
     user = os.geteuid()
     # A front that ended with something unread resets the channel; to a worker that is an end like any other.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        channel.send(messages.encode_status(_status()))
+        channel.send(messages.encode_status(status()))
         while packet := channel.recv(messages.LARGEST_PACKET):
             message = messages.decode_for_worker(packet)
             if isinstance(message, Login):
                 answer = _checked(mechanism, message)
                 is_spent = os.geteuid() != user
-                reply = messages.encode_result(Result(message.id, answer, _memory_kib(), is_spent))
+                reply = messages.encode_result(Result(message.id, answer, memory_kib(), is_spent))
             else:
-                reply = messages.encode_status(_status())
+                reply = messages.encode_status(status())
             channel.send(reply)
 
 
@@ -46,14 +46,15 @@ def _checked(mechanism: Mechanism, message: Login) -> Answer:
         return unavailable(Cause.CRASH, "mechanism failed")
 
 
-def _status() -> Status:
+def status() -> Status:
+    """What this process says of itself."""
     return Status(
         version=messages.VERSION,
         descriptors=len(open_descriptors()),
-        memory_kib=_memory_kib(),
+        memory_kib=memory_kib(),
     )
 
 
-def _memory_kib() -> int:
+def memory_kib() -> int:
     """The peak, as asking for it costs a system call and asking for the present size a file."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -13,14 +13,16 @@ from pathlib import Path
 
 from pysaslauthd import logs
 from pysaslauthd.core import verbs
+from pysaslauthd.core.messages import VERSION
 from pysaslauthd.core.verbs import ForMaster, ToFront, ToMaster
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.master import generation, process, supervisor
-from pysaslauthd.master.generation import FrontPlan, PoolPlan
+from pysaslauthd.master.generation import FrontPlan, Plan, PoolPlan
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Readiness
 from pysaslauthd.master.runpath import MuxSocket
-from pysaslauthd.master.supervisor import Plan, Supervisor
+from pysaslauthd.master.supervisor import Supervisor
+from pysaslauthd.sealed import SealedFiles
 
 LIMIT = 6
 FOREVER = 600.0
@@ -50,7 +52,7 @@ class Front:
         self.kept: list[int] = []
 
     def run(self) -> None:
-        self.channel.send(verbs.encode(ForMaster(ToMaster.READY, number=1)))
+        self.channel.send(verbs.encode(ForMaster(ToMaster.READY, number=VERSION)))
         if self.attack == "10,000 wants":
             for _ in range(10_000):
                 self.channel.send(WANT)
@@ -152,11 +154,13 @@ def main() -> int:
             channel.recv(1)
 
     plan = Plan(
-        FrontPlan(Rights(None), mux, front),
+        FrontPlan(Rights(None), front),
         (PoolPlan("idle", Rights(None), LIMIT, worker),),
         mux,
+        SealedFiles(),
+        drain_limit=10,
     )
-    return Supervisor(plan, Readiness()).run()
+    return Supervisor(plan, Readiness(), lambda: None).run()
 
 
 if __name__ == "__main__":

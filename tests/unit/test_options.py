@@ -104,7 +104,7 @@ class TestErrors:
         with pytest.raises(OptionError) as caught:
             read_options(["-a", "shadwo"])
         assert str(caught.value) == (
-            "unknown authentication mechanism: shadwo; did you mean shadow?\nthis version has: pam shadow"
+            "unknown authentication mechanism: shadwo; did you mean shadow?\nthis version has: ldap pam shadow"
         )
 
     @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ class TestTexts:
                 read_options(arguments)
             assert caught.value.code == 0
             assert capsys.readouterr().err == (
-                f"pysaslauthd {__version__}\nauthentication mechanisms: pam shadow\n\n"
+                f"pysaslauthd {__version__}\nauthentication mechanisms: ldap pam shadow\n\n"
             )
 
     def test_of_the_usage_name_every_option_and_setting(self, capsys: pytest.CaptureFixture[str]) -> None:

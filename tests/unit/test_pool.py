@@ -1,6 +1,7 @@
 """The pool with real channels, its workers played by the test, its master by a list."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -130,6 +131,77 @@ def stage(stages: list[Stage]) -> Stage:
 def make(stages: list[Stage], **changes: Any) -> Stage:
     stages.append(Stage(**changes))
     return stages[-1]
+
+
+class TestAWorkerOfManyLogins:
+    def test_gets_the_next_if_it_has_the_fewest(self, stages: list[Stage]) -> None:
+        stage = make(stages, concurrency=10)
+        one, other = stage.worker(1), stage.worker(2)
+        for _ in range(6):
+            stage.submit()
+        assert [len(list_of(worker)) for worker in (one, other)] == [3, 3]
+
+    def test_gets_no_more_than_it_can_hold(self, stages: list[Stage]) -> None:
+        stage = make(stages, concurrency=2)
+        worker = stage.worker(1)
+        for _ in range(3):
+            stage.submit()
+        assert len(list_of(worker)) == 2
+
+    def test_answers_them_in_any_order(self, stages: list[Stage]) -> None:
+        stage = make(stages, concurrency=10)
+        worker = stage.worker(1)
+        for _ in range(3):
+            stage.submit()
+        answers = [rejected(Cause.WRONG_PASSWORD, str(number)) for number in range(3)]
+        for login, answer in reversed(list(zip(list_of(worker), answers, strict=True))):
+            worker.say(messages.encode_result(Result(login.id, answer)))
+        assert stage.until(3) == answers[::-1]
+
+    def test_that_says_nothing_is_asked_and_then_killed(
+        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pool_module, "STALL_LIMIT", 0.05)
+        stage = make(stages, concurrency=10)
+        worker = stage.worker(1)
+        stage.submit()
+        worker.hear()
+        assert [(answer.verdict, answer.cause) for answer in stage.until(1)] == [
+            (Verdict.UNAVAILABLE, Cause.CRASH)
+        ]
+        assert ("kill", 1) in stage.asked
+        assert worker.channel.recv(100) == messages.encode_probe()
+
+    def test_that_answers_when_it_is_asked_may_take_its_time(
+        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pool_module, "STALL_LIMIT", 0.02)
+        stage = make(stages, concurrency=10)
+        worker = stage.worker(1)
+        stage.submit()
+        login = worker.hear()
+        worker.channel.setblocking(False)
+        for _ in range(5):
+            for _ in range(2000):
+                stage.turn()
+                with contextlib.suppress(BlockingIOError):
+                    assert worker.channel.recv(100) == messages.encode_probe()
+                    break
+            worker.say(STATUS)
+            stage.turn()
+        worker.say(messages.encode_result(Result(login.id, ACCEPTED)))
+        assert stage.until(1) == [ACCEPTED]
+        assert stage.asked.count(("kill", 1)) == 0
+
+
+def list_of(worker: Played) -> list[Login]:
+    """The logins that it was given so far."""
+    worker.channel.setblocking(False)
+    heard = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            heard.append(worker.hear())
+    return heard
 
 
 class TestALogin:

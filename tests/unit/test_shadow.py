@@ -7,20 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from pysaslauthd.config.mechanisms import MECHANISMS
+from pysaslauthd.config.options import Options
 from pysaslauthd.config.settings import Settings
 from pysaslauthd.core.answer import Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.mechanisms import libcrypt, shadow
 from pysaslauthd.mechanisms.accounts import AccountsUnavailableError, NoAccount, ShadowEntry, SystemAccounts
+from pysaslauthd.sealed import SealedFiles
 from support.shadow import BCRYPT, MD5, SHA512, YESCRYPT, entry, hashed
 
 TODAY = 20_000
 PASSWORD = Secret(b"p\xc3\xa4ss \xff word")
 
 
+def worker_for(file: Path) -> shadow.Worker:
+    options = Options(mechanism=MECHANISMS["shadow"], settings=Settings(shadow_file=file))
+    return shadow.Worker(options, SealedFiles())
+
+
 def check(file: Path, login: bytes, password: Secret = PASSWORD) -> Answer:
-    return shadow.Worker(Settings(shadow_file=file)).check(Identity(login, b"imap", b"", None), password)
+    return worker_for(file).check(Identity(login, b"imap", b"", None), password)
 
 
 def verdict(file: Path, login: bytes, password: Secret = PASSWORD) -> tuple[Verdict, str]:
@@ -148,7 +156,7 @@ class TestTheCostOfAnUnknownUser:
 
 class TestTheFile:
     def test_counts_at_once_when_it_was_replaced(self, file: Path) -> None:
-        worker = shadow.Worker(Settings(shadow_file=file))
+        worker = worker_for(file)
         identity = Identity(b"alice", b"", b"", None)
         for password in (b"first", b"secnd"):
             new = file.with_suffix(".new")
@@ -158,7 +166,7 @@ class TestTheFile:
             assert worker.check(identity, Secret(b"other")).verdict is Verdict.REJECT
 
     def test_that_is_missing_makes_logins_unavailable_until_it_is_there(self, file: Path) -> None:
-        worker = shadow.Worker(Settings(shadow_file=file))
+        worker = worker_for(file)
         identity = Identity(b"alice", b"", b"", None)
         answer = worker.check(identity, PASSWORD)
         assert (answer.verdict, answer.cause) == (Verdict.UNAVAILABLE, Cause.BACKEND)

@@ -1,0 +1,91 @@
+"""Files are copied by root and looked into by nobody: a process without rights says whether they will do."""
+
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pysaslauthd import logs
+from pysaslauthd.master import process
+from pysaslauthd.master.privileges import Rights
+from pysaslauthd.master.process import Role
+from pysaslauthd.sealed import Inspection, SealedFiles
+
+LIMIT = 5.0
+"""Seconds that an inspection may take; it takes some milliseconds."""
+
+MOST_ROUNDS = 3
+"""A configuration names further files, of which one may name others."""
+
+_LARGEST_REPORT = 1 << 20
+
+Inspect = Callable[[SealedFiles], Inspection]
+
+
+def inspected(files: SealedFiles, inspect: Inspect, rights: Rights) -> Inspection:
+    """Copy the further files that ``inspect`` asks for, until it asks for none; what it said in the end."""
+    for _ in range(MOST_ROUNDS):
+        report = _ask(files, inspect, rights)
+        missing = [path for path in report.further if not files.has(path)]
+        if not missing:
+            break
+        for path in missing:
+            files.add(path)
+    return report
+
+
+def _ask(files: SealedFiles, inspect: Inspect, rights: Rights) -> Inspection:
+    read, write = os.pipe()
+    try:
+        try:
+            role = Role(
+                "pysasl-check", rights, (write, *files.descriptors), lambda: _report(write, files, inspect)
+            )
+            pid = process.start(role)
+        finally:
+            os.close(write)
+        try:
+            report = _read_all(read)
+        finally:
+            os.kill(pid, signal.SIGKILL)  # which a process that has ended does not mind
+            os.waitpid(pid, 0)
+    except OSError as error:
+        return Inspection(errors=(f"the configuration cannot be inspected: {error.strerror}",))
+    finally:
+        os.close(read)
+    return _decoded(report)
+
+
+def _report(pipe: int, files: SealedFiles, inspect: Inspect) -> None:
+    try:
+        found = inspect(files)
+    except Exception as error:  # noqa: BLE001  (a bug must not pass for a good configuration)
+        found = Inspection(errors=(f"internal error: {logs.describe(error)}",))
+    further = [os.fspath(path) for path in found.further]
+    with os.fdopen(pipe, "wb") as stream:
+        stream.write(json.dumps([found.errors, found.warnings, further]).encode())
+
+
+def _read_all(pipe: int) -> bytes:
+    """All until the end of file, a limit of bytes or the limit of time."""
+    ends = time.monotonic() + LIMIT
+    report = b""
+    while len(report) < _LARGEST_REPORT:
+        if not select.select([pipe], [], [], max(0.0, ends - time.monotonic()))[0]:
+            return b""
+        data = os.read(pipe, 65_536)
+        if not data:
+            break
+        report += data
+    return report
+
+
+def _decoded(report: bytes) -> Inspection:
+    try:
+        errors, warnings, further = json.loads(report)
+    except ValueError:
+        return Inspection(errors=(f"the process that inspects the configuration died, or took {LIMIT:g} s",))
+    return Inspection(tuple(errors), tuple(warnings), tuple(map(Path, further)))

@@ -1,0 +1,137 @@
+"""The connections to one server that serve one purpose, shared by all logins.
+
+A lane for searches has connections bound as the service account, each with many operations at a
+time; a lane for binds gives a connection to one login alone. Both are this class with another
+capacity.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from pysaslauthd.mechanisms.ldap.channel import Channel, LostError
+
+IDLE_LIMIT = 60.0
+"""Seconds without use after which a connection is closed; servers' own limits begin at some minutes."""
+
+Open = Callable[[Callable[[Channel], None]], Awaitable[Channel]]
+"""Opens a channel, and calls what it was given when that channel is lost. Whatever it raises ends the waiting."""
+
+
+class LaneOptions(NamedTuple):
+    """``capacity`` is how many logins may use a connection at a time, ``most`` how many connections there may be."""
+
+    capacity: int
+    most: int
+
+
+class Lane:
+    """Lends channels. Who got one by :meth:`acquire` gives it back by :meth:`release`, whatever happened to it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: LaneOptions, open_channel: Open) -> None:
+        self._loop = loop
+        self._options = options
+        self._open_channel = open_channel
+        self._users: dict[Channel, int] = {}
+        self._idle: dict[Channel, asyncio.TimerHandle] = {}
+        self._waiting: deque[asyncio.Future[Channel]] = deque()
+        self._opening: set[asyncio.Task[None]] = set()
+
+    async def acquire(self) -> Channel:
+        """A channel with room.
+
+        :raises Exception: what ``open_channel`` raised.
+        """
+        channel = self._with_room()
+        if channel is not None:
+            return self._lent(channel)
+        future: asyncio.Future[Channel] = self._loop.create_future()
+        self._waiting.append(future)
+        self._open_some()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.cancelled():
+                self._waiting.remove(future)
+            elif future.exception() is None:
+                self.release(future.result())
+            raise
+
+    def release(self, channel: Channel) -> None:
+        """Give it back. One that is lost was forgotten already."""
+        if channel not in self._users:
+            return
+        self._users[channel] -= 1
+        if not self._serve(channel) and not self._users[channel]:
+            self._idle[channel] = self._loop.call_later(IDLE_LIMIT, channel.close, "idle for long")
+
+    def drop_idle(self) -> None:
+        """Close what nobody uses: one connection was found closed, and these are no younger."""
+        for channel in list(self._idle):
+            channel.close()
+
+    def heard_since(self, moment: float) -> bool:
+        """Whether a connection that is open has brought anything since ``moment``."""
+        return any(channel.heard >= moment for channel in self._users)
+
+    def _with_room(self) -> Channel | None:
+        # The first that has room: those behind it get idle, and end.
+        for channel, users in self._users.items():
+            if users < self._options.capacity:
+                return channel
+        return None
+
+    def _lent(self, channel: Channel) -> Channel:
+        timer = self._idle.pop(channel, None)
+        if timer is not None:
+            timer.cancel()
+        self._users[channel] += 1
+        return channel
+
+    def _serve(self, channel: Channel) -> bool:
+        """Lend it to those who wait; whether there was one."""
+        served = False
+        while self._waiting and self._users[channel] < self._options.capacity:
+            future = self._waiting.popleft()
+            future.set_result(self._lent(channel))
+            served = True
+        return served
+
+    def _open_some(self) -> None:
+        """Have as many connections on their way as those who wait will fill."""
+        while (
+            len(self._opening) * self._options.capacity < len(self._waiting)
+            and len(self._users) + len(self._opening) < self._options.most
+        ):
+            task = self._loop.create_task(self._open_one())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open_one(self) -> None:
+        try:
+            channel = await self._open_channel(self._forget)
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is what those who wait are to hear)
+            self._fail(error)
+            return
+        if channel.is_open:
+            self._users[channel] = 1  # so that release() is the same for all
+            self.release(channel)
+        else:
+            self._fail(LostError("the connection ended at once"))
+
+    def _fail(self, error: Exception) -> None:
+        """None can be opened: who waits has another server to try, unless one that is in use will be free for him."""
+        if self._users:
+            return
+        waiting, self._waiting = self._waiting, deque()
+        for future in waiting:
+            future.set_exception(error)
+
+    def _forget(self, channel: Channel) -> None:
+        self._users.pop(channel, None)
+        timer = self._idle.pop(channel, None)
+        if timer is not None:
+            timer.cancel()
+        if self._waiting:
+            self._open_some()

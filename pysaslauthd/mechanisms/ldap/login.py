@@ -1,0 +1,360 @@
+"""The path of one login through the directory: the methods bind, custom and fastbind, and the group check.
+
+What each step came to is for the log at debug: "it says NO" has a dozen reasons. A step ends in one
+of two ways that are no success: :class:`RefusedError` is the user's side, :class:`TroubleError` ours.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from pysaslauthd.config.ldap_keys import LdapConf, octets
+from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict
+from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.secret import Secret
+from pysaslauthd.mechanisms.ldap import passwords
+from pysaslauthd.mechanisms.ldap.channel import Channel, Found
+from pysaslauthd.mechanisms.ldap.codec import Code, Deref, Done, Entry, Scope, Search
+from pysaslauthd.mechanisms.ldap.dn_cache import DnCache
+from pysaslauthd.mechanisms.ldap.filter_parser import parse_filter
+from pysaslauthd.mechanisms.ldap.filters import Filter
+from pysaslauthd.mechanisms.ldap.referrals import targets
+from pysaslauthd.mechanisms.ldap.servers import NoServerError, Purpose, Servers, describe_code
+from pysaslauthd.mechanisms.ldap.tokens import DnTemplate, UnfitValueError, values_of
+
+_SCOPES = {"base": Scope.BASE, "one": Scope.ONE, "sub": Scope.SUB}
+_DEREFS = {"never": Deref.NEVER, "search": Deref.SEARCH, "find": Deref.FIND, "always": Deref.ALWAYS}
+_NO_ATTRIBUTES = (b"1.1",)
+
+_WRONG_PASSWORD = frozenset({Code.INVALID_CREDENTIALS, Code.NO_SUCH_OBJECT, Code.INVALID_DN_SYNTAX})
+_NO_SUCH_ACCOUNT_NOW = frozenset(
+    {
+        Code.CONSTRAINT_VIOLATION,  # 389 and eDirectory: too many wrong passwords
+        Code.INAPPROPRIATE_AUTHENTICATION,  # an entry without a password
+        Code.INSUFFICIENT_ACCESS_RIGHTS,
+        Code.UNWILLING_TO_PERFORM,  # an account that is locked, or not active
+    }
+)
+"""Refusals of a bind that are the account's; all codes that are in neither set are our side's."""
+
+_NO_ENTRY = frozenset({Code.SUCCESS, Code.NO_SUCH_OBJECT})
+_NOT_A_MEMBER = frozenset({Code.COMPARE_FALSE, Code.NO_SUCH_OBJECT, Code.NO_SUCH_ATTRIBUTE})
+
+Values = dict[str, bytes]
+Ask = Callable[[Callable[[Channel], Awaitable[Found]]], Awaitable[Found]]
+
+
+class RefusedError(Exception):
+    """The user's side. ``reason`` is what the failure line says, the message what the log says at debug."""
+
+    def __init__(self, cause: Cause, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.cause = cause
+        self.reason = reason
+
+
+class TroubleError(Exception):
+    """Our side broke; the message says how."""
+
+
+class Directory:
+    """Checks logins as one ``saslauthd.conf`` says.
+
+    :raises ValueError: a filter or DN of it cannot be; the message names the key.
+    """
+
+    def __init__(self, conf: LdapConf) -> None:
+        self._conf = conf
+        self._limit = float(conf.timeout)
+        self._default_realm = octets(conf.default_realm)
+        method = conf.effective_method
+        self._method = {"bind": self._bind, "custom": self._custom, "fastbind": self._fastbind}[method]
+        self._user_search: _Template | None = None
+        self._user_name: DnTemplate | None = None
+        if method == "fastbind":
+            self._user_name = _dn(conf, "filter", conf.filter)
+        else:
+            wanted = (octets(conf.password_attr),) if method == "custom" else _NO_ATTRIBUTES
+            self._user_search = _Template.of(
+                conf, ("search_base", conf.search_base), ("filter", conf.filter), conf.scope, wanted
+            )
+        self._group_name = self._group_search = None
+        if conf.effective_group_method == "attr":
+            self._group_name = _dn(conf, "group_dn", conf.group_dn)
+        elif conf.effective_group_method == "filter":
+            base = ("group_search_base", conf.effective_group_search_base)
+            self._group_search = _Template.of(
+                conf, base, ("group_filter", conf.group_filter), conf.group_scope, _NO_ATTRIBUTES
+            )
+        self._names = DnCache(conf.dn_cache)
+        self._hashing = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="ldap-crypt")
+        self._servers: Servers
+
+    def begin(self, servers: Servers) -> None:
+        """To be called on the loop, before the first login."""
+        self._servers = servers
+
+    async def check(self, identity: Identity, password: Secret) -> Answer:
+        """Whether ``password`` is that of ``identity``. Whoever calls limits the whole of it."""
+        if not password:
+            return _refusal(identity, RefusedError(Cause.REQUEST, "Empty password", "an empty password"))
+        conf = self._conf
+        values = values_of(identity, self._default_realm, domain_falls_back=conf.domain_from_realm)
+        try:
+            await self._method(values, password)
+        except RefusedError as refused:
+            return _refusal(identity, refused)
+        except UnfitValueError as error:
+            return _refusal(identity, RefusedError(Cause.UNKNOWN_USER, "User not found", str(error)))
+        except (NoServerError, TroubleError) as error:
+            detail = f"ldap: {_shown(identity)}: {error}"
+            return Answer(Verdict.UNAVAILABLE, Cause.BACKEND, f"ldap: {error}", details=(detail,))
+        return ACCEPTED
+
+    async def _bind(self, values: Values, password: Secret) -> None:
+        known = self._names.get(values)
+        if known is not None:
+            try:
+                await self._verify(known, password)
+            except RefusedError:
+                # The entry may have been renamed since.
+                self._names.forget(values)
+                name = (await self._find(values)).dn
+                if name == known:
+                    raise
+                await self._verify(name, password)
+                known = name
+        else:
+            known = (await self._find(values)).dn
+            await self._verify(known, password)
+        await self._check_group(values | {"D": known}, self._ask)
+        self._names.put(values, known)
+
+    async def _custom(self, values: Values, password: Secret) -> None:
+        entry = await self._find(values)
+        stored = entry.attributes.get(octets(self._conf.password_attr).lower(), [])
+        if not await self._fits(stored, password):
+            raise RefusedError(Cause.WRONG_PASSWORD, "Invalid password", _about(entry.dn, "wrong password"))
+        await self._check_group(values | {"D": entry.dn}, self._ask)
+
+    async def _fastbind(self, values: Values, password: Secret) -> None:
+        if self._conf.use_sasl:
+            await self._sasl_bind(values, password)
+            return
+        assert self._user_name is not None
+        name = self._user_name.fill(values)
+        if not name:
+            raise RefusedError(
+                Cause.UNKNOWN_USER, "User not found", "ldap_filter makes an empty DN of this login"
+            )
+
+        async def action(channel: Channel) -> Done:
+            done = await channel.bind(name, password, self._conf.effective_version, self._limit)
+            if done.code == Code.SUCCESS:
+                # On the same connection: there may be no other account that can look at groups.
+                await self._check_group(values | {"D": name}, lambda ask: ask(channel))
+            return done
+
+        _judge(await self._servers.use(Purpose.BIND, action), name)
+
+    async def _sasl_bind(self, values: Values, password: Secret) -> None:
+        login, realm = values["u"], values["r"]
+        if b"@" not in login:
+            login += values["R"]
+        code = await self._servers.run(
+            lambda connector, endpoint, attempt: connector.sasl_verify(
+                endpoint, attempt, login, password, realm
+            )
+        )
+        _judge_code(code, "", login)
+        if self._group_name is not None:
+            raise TroubleError("after a SASL bind no DN is known that ldap_group_dn could be compared with")
+        await self._check_group(values, self._ask)
+
+    async def _find(self, values: Values) -> Entry:
+        """The one entry of the user."""
+        assert self._user_search is not None
+        search = self._user_search.fill(values)
+        found = await self._followed(
+            search, await self._ask(lambda channel: channel.search(search, self._limit))
+        )
+        where = f"user search below {search.base.decode(errors='replace') or 'the root'}"
+        if found.number > 1 or (found.code == Code.SIZE_LIMIT_EXCEEDED and found.number):
+            raise RefusedError(Cause.UNKNOWN_USER, "User not found", f"{where}: more than one entry")
+        if found.code not in _NO_ENTRY:
+            raise TroubleError(f"{where}: {_told(found.done)}")
+        if not found.number:
+            raise RefusedError(Cause.UNKNOWN_USER, "User not found", f"{where}: no entry")
+        entry = found.entries[0]
+        if not entry.dn:
+            raise TroubleError(f"{where}: an entry without a name")
+        return entry
+
+    async def _verify(self, name: bytes, password: Secret) -> None:
+        version, limit = self._conf.effective_version, self._limit
+        done = await self._servers.use(
+            Purpose.BIND, lambda channel: channel.bind(name, password, version, limit)
+        )
+        if done.code == Code.REFERRAL and self._conf.referrals:
+            for endpoint, base in targets(done.referrals, self._servers.knows):
+                other = base or name
+                done = await self._servers.use(
+                    Purpose.BIND,
+                    lambda channel, dn=other: channel.bind(dn, password, version, limit),  # type: ignore[misc]
+                    endpoint,
+                )
+                break
+        _judge(done, name)
+
+    async def _fits(self, stored: list[bytes], password: Secret) -> bool:
+        """Whether it is the password of any of the attribute's values."""
+        unusable = ""
+        for value in stored:
+            try:
+                if passwords.is_slow(value):
+                    loop = asyncio.get_running_loop()
+                    fits = await loop.run_in_executor(self._hashing, passwords.matches, value, password)
+                else:
+                    fits = passwords.matches(value, password)
+            except passwords.UnusableHashError as error:
+                unusable = str(error)
+            except passwords.ComparisonFailedError as error:
+                raise TroubleError(str(error)) from None
+            else:
+                if fits:
+                    return True
+        if unusable:
+            raise RefusedError(Cause.WRONG_PASSWORD, "Invalid password", f"wrong password, or {unusable}")
+        return False
+
+    async def _check_group(self, values: Values, ask: Ask) -> None:
+        if self._group_name is not None:
+            name = self._group_name.fill(values)
+            if not name:
+                raise _not_a_member("ldap_group_dn makes an empty DN of this login")
+            attribute = octets(self._conf.group_attr)
+
+            async def compare(channel: Channel) -> Found:
+                done = await channel.compare(name, attribute, values["D"], self._limit)
+                return Found(done, (), 0, ())
+
+            found = await ask(compare)
+            where = f"group {name.decode(errors='replace')}"
+            if found.code in _NOT_A_MEMBER:
+                raise _not_a_member(f"{where}: {describe_code(found.code)}")
+            if found.code != Code.COMPARE_TRUE:
+                raise TroubleError(f"{where}: {_told(found.done)}")
+        elif self._group_search is not None:
+            search = self._group_search.fill(values)
+            found = await ask(lambda channel: channel.search(search, self._limit))
+            where = f"group search below {search.base.decode(errors='replace') or 'the root'}"
+            if found.number:
+                return
+            if found.code not in _NO_ENTRY:
+                raise TroubleError(f"{where}: {_told(found.done)}")
+            raise _not_a_member(f"{where}: no entry")
+
+    async def _ask(self, action: Callable[[Channel], Awaitable[Found]]) -> Found:
+        return await self._servers.use(Purpose.SEARCH, action)
+
+    async def _followed(self, search: Search, found: Found) -> Found:
+        """With what the servers found to which ``found`` refers, if that is wanted and they are ours."""
+        if not self._conf.referrals:
+            return found
+        uris = found.done.referrals if found.code == Code.REFERRAL else found.references
+        entries, done = list(found.entries), found.done
+        for endpoint, base in targets(uris, self._servers.knows):
+            there = search._replace(base=base or search.base)
+            other = await self._servers.use(
+                Purpose.SEARCH,
+                lambda channel, wanted=there: channel.search(wanted, self._limit),  # type: ignore[misc]
+                endpoint,
+            )
+            entries += other.entries
+            done = other.done
+        return Found(done, tuple(entries), len(entries), ())
+
+
+class _Template(NamedTuple):
+    """A search with tokens."""
+
+    base: DnTemplate
+    filter: Filter
+    search: Search
+
+    @classmethod
+    def of(
+        cls,
+        conf: LdapConf,
+        base: tuple[str, str],
+        filter_text: tuple[str, str],
+        scope: str,
+        attributes: tuple[bytes, ...],
+    ) -> "_Template":
+        """From the texts of the file, each behind the name of its key."""
+        name, text = filter_text
+        try:
+            parsed = parse_filter(text)
+        except ValueError as error:
+            raise ValueError(f"{conf.at(name)}: {error}") from None
+        search = Search(
+            base=b"",
+            scope=_SCOPES[scope],
+            filter=b"",
+            attributes=attributes,
+            size_limit=conf.size_limit,
+            time_limit=conf.time_limit,
+            deref=_DEREFS[conf.deref],
+        )
+        return cls(_dn(conf, *base), parsed, search)
+
+    def fill(self, values: Values) -> Search:
+        """The search for one login."""
+        return self.search._replace(base=self.base.fill(values), filter=self.filter.fill(values))
+
+
+def _dn(conf: LdapConf, name: str, text: str) -> DnTemplate:
+    try:
+        return DnTemplate.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{conf.at(name)}: {error}") from None
+
+
+def _judge(done: Done, name: bytes) -> None:
+    _judge_code(done.code, done.text.decode(errors="replace"), name)
+
+
+def _judge_code(code: int, text: str, name: bytes) -> None:
+    if code == Code.SUCCESS:
+        return
+    told = f"{describe_code(code)} {text}".rstrip()
+    if code in _WRONG_PASSWORD:
+        raise RefusedError(Cause.WRONG_PASSWORD, "Invalid password", _about(name, f"bind refused: {told}"))
+    if code in _NO_SUCH_ACCOUNT_NOW:
+        raise RefusedError(Cause.ACCOUNT, "Bind refused", _about(name, f"bind refused: {told}"))
+    raise TroubleError(f"bind: {told}")
+
+
+def _told(done: Done) -> str:
+    return f"{describe_code(done.code)} {done.text.decode(errors='replace')}".rstrip()
+
+
+def _about(name: bytes, text: str) -> str:
+    return f"{name.decode(errors='replace')}: {text}"
+
+
+def _not_a_member(text: str) -> RefusedError:
+    return RefusedError(Cause.ACCOUNT, "Group member check failed", text)
+
+
+def _refusal(identity: Identity, refused: RefusedError) -> Answer:
+    detail = f"ldap: {_shown(identity)}: {refused}"
+    return Answer(Verdict.REJECT, refused.cause, refused.reason, details=(detail,))
+
+
+def _shown(identity: Identity) -> str:
+    """The login as in the original's line of this kind."""
+    text = identity.login.decode(errors="replace")
+    return f"{text}/{identity.realm.decode(errors='replace')}" if identity.realm else text
