@@ -82,7 +82,7 @@ class Connector:
             if sasl_bind:
                 result = self._sasl_bind(connection, endpoint, self._service)
                 if result["result"] != _SUCCESS:
-                    raise _refused(connection.sasl_mechanism, result)
+                    raise _refused(result, f"{connection.sasl_mechanism}: ")
             return _take_over(connection, attempt)
 
         return self._with_connection(endpoint, attempt, finish)
@@ -148,7 +148,7 @@ class Connector:
         except LDAPStartTLSError:
             if connection.result["result"] == _SUCCESS:
                 raise
-            raise _refused("the server", connection.result) from None
+            raise _refused(connection.result) from None
         if not isinstance(connection.tap.held, ssl.SSLSocket):
             raise ConnectError("not started")
 
@@ -328,7 +328,7 @@ def _offered(connection: _Connection) -> set[str]:
     attribute = "supportedSASLMechanisms"
     _, result, response, _ = connection.search("", "(objectClass=*)", ldap3.BASE, attributes=[attribute])
     if result["result"] != _SUCCESS:
-        raise _refused("reading the mechanisms that it offers", result)
+        raise _refused(result, "reading the mechanisms that it offers: ")
     values = [value for entry in response for value in entry.get("raw_attributes", {}).get(attribute, [])]
     return {value.decode(errors="replace").upper() for value in values}
 
@@ -343,11 +343,10 @@ def _take_over(connection: _Connection, attempt: Attempt) -> socket.socket:
     return attempt.give()
 
 
-def _refused(what: str, result: dict[str, Any]) -> ConnectError:
+def _refused(result: dict[str, Any], what: str = "") -> ConnectError:
     code, text = result["result"], result["message"][:_LONGEST_TEXT]
-    return ConnectError(
-        f"{what}: refused with code {code} ({result['description']})" + (f": {text}" if text else ""), code
-    )
+    words = f"{what}refused with code {code} ({result['description']})"
+    return ConnectError(f"{words}: {text}" if text else words, code)
 
 
 def _failure(

@@ -42,6 +42,9 @@ _NO_SUCH_ACCOUNT_NOW = frozenset(
 _NO_ENTRY = frozenset({Code.SUCCESS, Code.NO_SUCH_OBJECT})
 _NOT_A_MEMBER = frozenset({Code.COMPARE_FALSE, Code.NO_SUCH_OBJECT, Code.NO_SUCH_ATTRIBUTE})
 
+MOST_VALUES = 16
+"""Of a password attribute that are compared; a comparison may take seconds, and nobody has so many passwords."""
+
 Values = dict[str, bytes]
 Ask = Callable[[Callable[[Channel], Awaitable[Found]]], Awaitable[Found]]
 
@@ -211,7 +214,7 @@ class Directory:
     async def _fits(self, stored: list[bytes], password: Secret) -> bool:
         """Whether it is the password of any of the attribute's values."""
         unusable = ""
-        for value in stored:
+        for value in stored[:MOST_VALUES]:
             try:
                 if passwords.is_slow(value):
                     loop = asyncio.get_running_loop()
