@@ -14,6 +14,7 @@ from pysaslauthd import logs
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Answer, Cause, unavailable
 from pysaslauthd.core.messages import Login, Result
+from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.logs import log
 from pysaslauthd.mechanisms.base import ConcurrentMechanism
 from pysaslauthd.workers.worker import memory_kib, status
@@ -43,7 +44,8 @@ class _Worker:
         self._channel = channel
         self._mechanism = mechanism
         self._limit = limit
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: Deadlines[asyncio.Task[None]] = Deadlines(loop, limit, _give_up)
+        """Which keeps them, too: the loop itself would not."""
         self._outbox: deque[bytes] = deque()
         self._is_writing = False
         self._failure: BaseException | None = None
@@ -85,7 +87,7 @@ class _Worker:
             message = messages.decode_for_worker(packet)
             if isinstance(message, Login):
                 task = self._loop.create_task(self._serve(message))
-                self._tasks.add(task)  # which the loop itself would not keep
+                self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             else:
                 self._say(messages.encode_status(status()))
@@ -96,9 +98,8 @@ class _Worker:
 
     async def _answer(self, login: Login) -> Answer:
         try:
-            async with asyncio.timeout(self._limit):
-                return await self._mechanism.check(login.identity, login.password)
-        except TimeoutError:
+            return await self._mechanism.check(login.identity, login.password)
+        except asyncio.CancelledError:
             return unavailable(Cause.DEADLINE, f"no answer within {self._limit:g} s")
         except Exception as error:  # noqa: BLE001  (a bug in a mechanism is one login's misfortune, not the worker's)
             log.error(f"mechanism failed: {logs.describe(error)}")
@@ -126,3 +127,7 @@ class _Worker:
         if self._is_writing:
             self._is_writing = False
             self._loop.remove_writer(self._channel.fileno())
+
+
+def _give_up(task: "asyncio.Task[None]") -> None:
+    task.cancel()

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.mechanisms.ldap.channel import Channel, LostError
 
 IDLE_LIMIT = 60.0
@@ -34,7 +35,9 @@ class Lane:
         self._options = options
         self._open_channel = open_channel
         self._users: dict[Channel, int] = {}
-        self._idle: dict[Channel, asyncio.TimerHandle] = {}
+        self._with_room: dict[Channel, None] = {}
+        """In the order in which they got room."""
+        self._idle = Deadlines(loop, IDLE_LIMIT, _close_idle)
         self._waiting: deque[asyncio.Future[Channel]] = deque()
         self._opening: set[asyncio.Task[None]] = set()
 
@@ -43,9 +46,9 @@ class Lane:
 
         :raises Exception: what ``open_channel`` raised.
         """
-        channel = self._with_room()
-        if channel is not None:
-            return self._lent(channel)
+        if self._with_room:
+            # The last that got some: those before it get idle, and end.
+            return self._lent(next(reversed(self._with_room)))
         future: asyncio.Future[Channel] = self._loop.create_future()
         self._waiting.append(future)
         self._open_some()
@@ -63,40 +66,29 @@ class Lane:
         if channel not in self._users:
             return
         self._users[channel] -= 1
-        if not self._serve(channel) and not self._users[channel]:
-            self._idle[channel] = self._loop.call_later(IDLE_LIMIT, channel.close, "idle for long")
+        while self._waiting and self._users[channel] < self._options.capacity:
+            self._waiting.popleft().set_result(self._lent(channel))
+        if self._users[channel] < self._options.capacity:
+            self._with_room[channel] = None
+        if not self._users[channel]:
+            self._idle.add(channel)
 
     def drop_idle(self) -> None:
         """Close what nobody uses: one connection was found closed, and these are no younger."""
-        for channel in list(self._idle):
+        for channel in [channel for channel, users in self._users.items() if not users]:
             channel.close()
 
     def heard_since(self, moment: float) -> bool:
         """Whether a connection that is open has brought anything since ``moment``."""
         return any(channel.heard >= moment for channel in self._users)
 
-    def _with_room(self) -> Channel | None:
-        # The first that has room: those behind it get idle, and end.
-        for channel, users in self._users.items():
-            if users < self._options.capacity:
-                return channel
-        return None
-
     def _lent(self, channel: Channel) -> Channel:
-        timer = self._idle.pop(channel, None)
-        if timer is not None:
-            timer.cancel()
+        if not self._users[channel]:
+            self._idle.discard(channel)
         self._users[channel] += 1
+        if self._users[channel] >= self._options.capacity:
+            self._with_room.pop(channel, None)
         return channel
-
-    def _serve(self, channel: Channel) -> bool:
-        """Lend it to those who wait; whether there was one."""
-        served = False
-        while self._waiting and self._users[channel] < self._options.capacity:
-            future = self._waiting.popleft()
-            future.set_result(self._lent(channel))
-            served = True
-        return served
 
     def _open_some(self) -> None:
         """Have as many connections on their way as those who wait will fill."""
@@ -130,8 +122,11 @@ class Lane:
 
     def _forget(self, channel: Channel) -> None:
         self._users.pop(channel, None)
-        timer = self._idle.pop(channel, None)
-        if timer is not None:
-            timer.cancel()
+        self._with_room.pop(channel, None)
+        self._idle.discard(channel)
         if self._waiting:
             self._open_some()
+
+
+def _close_idle(channel: Channel) -> None:
+    channel.close("idle for long")

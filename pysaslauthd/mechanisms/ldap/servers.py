@@ -8,7 +8,7 @@ once, so that the end of an outage is noticed by who needs it.
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -258,25 +258,28 @@ class Servers:
         return any(_is_same(endpoint, server.endpoint) for server in self._servers)
 
     async def _first(self, attempt: Callable[[Server], Awaitable[T]], only: Endpoint | None) -> T:
+        servers = (
+            self._servers
+            if only is None
+            else [each for each in self._servers if _is_same(only, each.endpoint)]
+        )
         trouble = ""
-        for server in await self._answering(only):
-            try:
-                return await attempt(server)
-            except (ConnectError, LostError, BusyError) as error:
-                trouble = _with_place(server.endpoint, error)
-        raise NoServerError(trouble or "; ".join(server.trouble for server in self._servers))
+        if not any(server.is_up for server in servers):
+            await _probed(servers)
+        for server in servers:
+            if server.is_up:
+                try:
+                    return await attempt(server)
+                except (ConnectError, LostError, BusyError) as error:
+                    trouble = _with_place(server.endpoint, error)
+        raise NoServerError(trouble or "; ".join(server.trouble for server in servers))
 
-    async def _answering(self, only: Endpoint | None) -> list[Server]:
-        """The servers that answer, or the first that is found to."""
-        servers = [each for each in self._servers if only is None or _is_same(only, each.endpoint)]
-        probes = None
-        while not any(server.is_up for server in servers):
-            if probes is None:
-                probes = {probe for server in servers if (probe := server.probe()) is not None}
-            if not probes:
-                break
-            _, probes = await asyncio.wait(probes, return_when=asyncio.FIRST_COMPLETED)
-        return [server for server in servers if server.is_up]
+
+async def _probed(servers: Sequence[Server]) -> None:
+    """Wait until one of them is found to answer, or none."""
+    probes = {probe for server in servers if (probe := server.probe()) is not None}
+    while probes and not any(server.is_up for server in servers):
+        _, probes = await asyncio.wait(probes, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _use(lane: Lane, action: Callable[[Channel], Awaitable[Answered]]) -> Answered:
