@@ -13,6 +13,7 @@ EMPTY_DN = "the original takes an empty DN for a success"
 INJECTION = "the original lets a login add parts to a DN"
 PASS_THE_HASH = "for the original a stored value of an unknown scheme is the password itself"
 MORE_SCHEMES = "the original knows no SHA-2, PBKDF2, ARGON2 and CLEARTEXT"
+LONGER = "the original does not see bytes behind a digest without salt"
 ALL_VALUES = "the original compares with the last value of the attribute only"
 SWITCH = "the original takes Yes, On and True for no"
 TOLERANT = "the original refuses the file, or takes blanks and quotes for a part of the value"
@@ -23,7 +24,6 @@ GROUP_FILTER = "a group filter is used, also without the method; the original co
 GROUP_LIMIT = "two groups are more than the size limit for the original; one is enough"
 PERCENT = "a single percent sign at the end doubles what is before it in the original"
 CIPHERS = "Debian's libldap reads GnuTLS' words, and ours those of OpenSSL"
-SASL_GROUP = "with SASL the original compares a group with a DN that has `dn:` in front"
 
 REASONS = {text for name, text in globals().items() if name.isupper() and name not in {"HEAD", "SERVICE"}}
 

@@ -43,7 +43,7 @@ FILES = (
         "last-one-counts", "ldap_servers: $dead\nldap_filter: (uid=x)\nldap_filter: (uid=%u)\n" + HEAD, _GOOD
     ),
     Case("unknown-keys", HEAD + "ldap_serverz: x\nkrb5_keytab: /etc/keytab\nnonsense: 1\n", _GOOD),
-    Case("dos-lines", HEAD.replace("\n", "\r\n"), _GOOD),
+    Case("dos-lines", HEAD.replace("$ldap", "$ldap/").replace("\n", "\r\n"), _GOOD),
     Case("blank-before-the-colon", HEAD.replace(":", " :", 1), _TOLERATED),
     Case("equals-sign", HEAD.replace(": ", "=", 1), unavailable(U0)),
     Case("no-colon", HEAD + "ldap_scope sub\n", unavailable(U0)),

@@ -4,7 +4,6 @@ from support.ldap_cases import (
     CIPHERS,
     CUT,
     HEAD,
-    SASL_GROUP,
     SERVICE,
     SKIPS,
     SWITCH,
@@ -194,6 +193,6 @@ SASL = (
     Case(
         "sasl-fastbind-group",
         HEAD + "ldap_use_sasl: yes\nldap_mech: DIGEST-MD5\nldap_group_dn: $staff\n",
-        (right(U0, "NO", ours="OK", because=SASL_GROUP), right(U1, "NO")),
+        unavailable(U0),  # ours refuses the file: no DN is known that the group could have
     ),
 )

@@ -102,7 +102,7 @@ class Attempt:
             if self._socket is None:
                 return
             with contextlib.suppress(OSError):
-                # An SSLSocket's own shutdown takes its state away from under the thread that uses it.
+                # An SSLSocket's own shutdown ends TLS, and who uses it goes on in clear.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
             if self._is_given:
                 self._close()

@@ -96,21 +96,24 @@ class Lane:
             len(self._opening) * self._options.capacity < len(self._waiting)
             and len(self._users) + len(self._opening) < self._options.most
         ):
-            task = self._loop.create_task(self._open_one())
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._opening.add(self._loop.create_task(self._open_one()))
 
     async def _open_one(self) -> None:
+        channel: Channel | None = None
+        failure: Exception = LostError("the connection ended at once")
         try:
             channel = await self._open_channel(self._forget)
         except Exception as error:  # noqa: BLE001  (whatever it is, it is what those who wait are to hear)
-            self._fail(error)
-            return
-        if channel.is_open:
+            failure = error
+        # Who is woken now may want another one, and this one is not under way any more.
+        task = asyncio.current_task()
+        assert task is not None
+        self._opening.discard(task)
+        if channel is not None and channel.is_open:
             self._users[channel] = 1  # so that release() is the same for all
             self.release(channel)
         else:
-            self._fail(LostError("the connection ended at once"))
+            self._fail(failure)
 
     def _fail(self, error: Exception) -> None:
         """None can be opened: who waits has another server to try, unless one that is in use will be free for him."""

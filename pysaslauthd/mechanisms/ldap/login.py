@@ -85,6 +85,11 @@ class Directory:
             )
         self._group_name = self._group_search = None
         if conf.effective_group_method == "attr":
+            if conf.use_sasl and method == "fastbind":
+                raise ValueError(
+                    f"{conf.at('group_dn')}: there is no DN to compare it with, as users bind by SASL;"
+                    " expected ldap_group_filter"
+                )
             self._group_name = _dn(conf, "group_dn", conf.group_dn)
         elif conf.effective_group_method == "filter":
             base = ("group_search_base", conf.effective_group_search_base)
@@ -171,9 +176,8 @@ class Directory:
                 endpoint, attempt, login, password, realm
             )
         )
-        _judge_code(code, "", login)
-        if self._group_name is not None:
-            raise TroubleError("after a SASL bind no DN is known that ldap_group_dn could be compared with")
+        # slapd's word for a user that SASL does not know; it is no other's than that of a wrong password.
+        _judge_code(Code.INVALID_CREDENTIALS if code == Code.OTHER else code, "", login)
         await self._check_group(values, self._ask)
 
     async def _find(self, values: Values) -> Entry:
@@ -186,6 +190,8 @@ class Directory:
         where = f"user search below {search.base.decode(errors='replace') or 'the root'}"
         if found.number > 1 or (found.code == Code.SIZE_LIMIT_EXCEEDED and found.number):
             raise RefusedError(Cause.UNKNOWN_USER, "User not found", f"{where}: more than one entry")
+        if found.code == Code.INVALID_DN_SYNTAX and self._user_search.base.template.letters:
+            raise RefusedError(Cause.UNKNOWN_USER, "User not found", f"{where}: {_told(found.done)}")
         if found.code not in _NO_ENTRY:
             raise TroubleError(f"{where}: {_told(found.done)}")
         if not found.number:

@@ -125,11 +125,13 @@ class Server:
                 result = await _use(lane, action)
             if result.code in BUSY_CODES:
                 raise BusyError(f"it answers {Code(result.code).name.lower()}")
-        except (ConnectError, LostError, BusyError) as error:
+        except BusyError:
+            # It may be so for one entry alone, which a proxying server has from elsewhere.
+            self.probe()
+            raise
+        except (ConnectError, LostError) as error:
             # While others get their answers, one that does not come is the request's own fault.
-            if not any(each.heard_since(begun) for each in self._lanes.values()) or isinstance(
-                error, BusyError
-            ):
+            if not any(each.heard_since(begun) for each in self._lanes.values()):
                 self._failed(error)
             raise
         return result
