@@ -18,6 +18,7 @@ import pytest
 from bench.cases import CASES
 from bench.compiler import compiled
 from bench.daemons import adopt_orphans
+from bench.directory import need_slapd
 from bench.errors import BenchError
 from bench.model import Case
 from bench.report import document, tables
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         need_namespaces()
         need_program("saslauthd", "sasl2-bin")
+        if any(case.directory for case in cases):
+            need_slapd()
         compiled("loadgen")
         adopt_orphans()
         outcomes = [measure(case, given.rounds, given.seconds) for case in cases]

@@ -1,20 +1,26 @@
 """The benchmarks. To add one, add a :class:`Case` to :data:`CASES`."""
 
-from bench.model import WRONG, Case, Comparison, Figure, Load, Program, Run, Users
+from bench.model import WRONG, Case, Comparison, Directory, Figure, Load, Program, Run, Server, Users
 from support.shadow import YESCRYPT
 
-ORIGINAL, OURS = Program.ORIGINAL.value, Program.OURS.value
+_SIDES = (Program.ORIGINAL, Program.OURS)
+ORIGINAL, OURS = (side.value for side in _SIDES)
 """Names of runs where each program has one."""
 
 _PROCESSES = ("-n", "5")
 _SHADOW = ("-a", "shadow", *_PROCESSES)
 _PAM = ("-a", "pam", *_PROCESSES)
+_LDAP = ("-a", "ldap", *_PROCESSES)
 
 _PAM_NEEDS_ROOT = "PAM asks root's accounts"
 
 _OWNER = Users("owner")
 _FEW = Users("u%d", 16)
 _MANY = Users("u%d", 500)
+_LISTED = Users("u%d", 2000)
+
+_FAR = 0.02
+"""Seconds for a round trip: another city."""
 
 
 def _side_by_side(
@@ -25,7 +31,7 @@ def _side_by_side(
         name=name,
         shows=shows,
         users=(load.users,),
-        runs={side.value: Run(side, arguments, load) for side in (Program.ORIGINAL, Program.OURS)},
+        runs={side.value: Run(side, arguments, load) for side in _SIDES},
         comparisons=(Comparison(OURS, ORIGINAL, target=target),),
         needs_root=needs_root,
     )
@@ -50,6 +56,24 @@ def _pam(clients: int) -> Case:
         1.0,
         _PAM_NEEDS_ROOT,
     )
+
+
+def _ldap(name: str, shows: str, directory: Directory, clients: int, target: float) -> Case:
+    return _side_by_side(
+        f"ldap-{name}-{clients}",
+        f"LDAP (bind), {shows}; 2,000 users, all with one password ({{SSHA}}): {clients} clients",
+        _LDAP,
+        Load(clients, _LISTED),
+        target,
+    )._replace(directory=directory)
+
+
+def _ldap_far(clients: int, target: float) -> Case:
+    return _ldap("far", "a server 20 ms away", Directory((Server(away=_FAR),)), clients, target)
+
+
+def _ldap_local(clients: int) -> Case:
+    return _ldap("local", "a server on this machine", Directory(), clients, 1.2)
 
 
 def _pam_attack(service: str) -> dict[str, Run]:
@@ -121,10 +145,27 @@ CASES = (
         seconds=20.0,
         needs_root=_PAM_NEEDS_ROOT,
     ),
+    _ldap_far(64, 15),
+    _ldap_far(256, 25),
+    _ldap_local(8),
+    _ldap_local(64),
+    Case(
+        name="ldap-one-silent",
+        shows="LDAP (bind), two servers, of which the first accepts and says nothing; the same users: 8 clients",
+        users=(_LISTED,),
+        directory=Directory((Server(is_silent=True), Server())),
+        runs={
+            # Its first answer is what it makes of the silent server.
+            ORIGINAL: Run(Program.ORIGINAL, _LDAP, Load(8, _LISTED), first=""),
+            OURS: Run(Program.OURS, _LDAP, Load(8, _LISTED)),
+        },
+        comparisons=(Comparison(OURS, ORIGINAL, target=100),),
+        seconds=15.0,
+    ),
     Case(
         name="start",
         shows="shadow: from the start of the program to the first answer",
-        runs={side.value: Run(side, _SHADOW) for side in (Program.ORIGINAL, Program.OURS)},
+        runs={side.value: Run(side, _SHADOW, first="NO") for side in _SIDES},
         comparisons=(
             Comparison(OURS, figure=Figure.START, target=0.4, is_limit=True),
             Comparison(OURS, ORIGINAL, Figure.START),
@@ -133,7 +174,7 @@ CASES = (
     Case(
         name="memory",
         shows="shadow: all processes together, started and idle; what they share is counted once (PSS)",
-        runs={side.value: Run(side, _SHADOW) for side in (Program.ORIGINAL, Program.OURS)},
+        runs={side.value: Run(side, _SHADOW, first="NO") for side in _SIDES},
         comparisons=(
             Comparison(OURS, figure=Figure.MEMORY, target=50, is_limit=True),
             Comparison(OURS, ORIGINAL, Figure.MEMORY),

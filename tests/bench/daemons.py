@@ -9,18 +9,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from bench.compiler import compiled
 from bench.errors import BenchError
-from bench.model import RIGHT, Program
+from bench.model import RIGHT, Program, Run
+from bench.surroundings import Surroundings
 from support import mux
 from support.namespaces import inside
 from support.packages import need_program
-from support.processes import Process, descendants
+from support.processes import Process, all_processes, descendants
 from support.waiting import wait_until
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -36,26 +36,25 @@ def adopt_orphans() -> None:
 
 
 class Daemon:
-    """Runs from ``__enter__``, which returns at the first answer. One at a time, as its end is the end of all children.
+    """Runs from ``__enter__``, which returns at the first answer. One at a time, as its end is the end of all children
+    that were not there before it.
 
     The original is left to detach, as it does on a server: in the foreground it prints a line for each login.
     Ours detached would be the same as in the foreground. Both say on syslog what they have to say there.
 
-    :param binds: the files that it sees, by their place.
     :param login: asked for the first answer, with the right password.
     """
 
-    def __init__(
-        self, program: Program, arguments: tuple[str, ...], binds: Mapping[Path, Path], login: str
-    ) -> None:
+    def __init__(self, run: Run, surroundings: Surroundings, login: str) -> None:
         # A socket's path has 107 bytes, so it is in none of the deeper directories that there are.
         self.directory = Path(tempfile.mkdtemp(prefix="psb-"))
         self.mux = self.directory / "mux"
         self.start_seconds = 0.0
-        command = _command(program, self.directory, arguments)
-        self._command = inside(command, binds=binds) if binds else command
+        command = _command(run.program, self.directory, (*run.arguments, *surroundings.arguments))
+        self._command = inside(command, binds=surroundings.binds) if surroundings.binds else command
         self._login = login.encode()
-        self._expected = "OK" if binds or program is Program.FLOOR else "NO"
+        self._first = run.first
+        self._others = {process.pid for process in descendants(os.getpid())}
         self._log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -80,7 +79,7 @@ class Daemon:
         megabyte less than on a machine where no other Python runs.
         """
         total = 0
-        for process in _ours():
+        for process in self._family():
             try:
                 text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
             except PermissionError:
@@ -105,8 +104,8 @@ class Daemon:
                 self._fail(f"no answer within {_START_LIMIT:.0f} s")
             time.sleep(0.001)
         self.start_seconds = time.monotonic() - begin
-        if verdict != self._expected:
-            self._fail(f"its first answer was {verdict}, not {self._expected}")
+        if self._first and verdict != self._first:
+            self._fail(f"its first answer was {verdict}, not {self._first}")
 
     def _ask(self) -> str | None:
         try:
@@ -119,17 +118,34 @@ class Daemon:
         raise BenchError("\n".join([f"{' '.join(self._command)}: {reason}", *log[-10:]]))
 
     def _is_settled(self) -> bool:
-        before = _ours()
+        before = self._family()
         time.sleep(_SETTLED)
-        return {process.pid for process in _ours()} == {process.pid for process in before}
+        return {process.pid for process in self._family()} == {process.pid for process in before}
+
+    def _family(self) -> list[Process]:
+        return [process for process in descendants(os.getpid()) if process.pid not in self._others]
 
     def _end(self) -> None:
         """KILL to all. The original may wait for itself for ever when it is asked to end; none is to write results."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            wait_until(_kill_children, "the daemon's processes ended")
+            wait_until(self._kill_family, "the daemon's processes ended")
         shutil.rmtree(self.directory)
+
+    def _kill_family(self) -> bool:
+        """Whether all have ended and been reaped: who lost its parent is ours, so none is left when we have no child.
+
+        A child stays in ``/proc`` until it is reaped, so none is overlooked.
+        """
+        for process in self._family():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        here = os.getpid()
+        children = [p.pid for p in all_processes() if p.parent == here and p.pid not in self._others]
+        for child in children:
+            os.waitpid(child, os.WNOHANG)
+        return not children
 
 
 def _command(program: Program, directory: Path, arguments: tuple[str, ...]) -> list[str]:
@@ -139,20 +155,3 @@ def _command(program: Program, directory: Path, arguments: tuple[str, ...]) -> l
         return [str(need_program("saslauthd", "sasl2-bin")), *arguments, "-m", str(directory)]
     words = [sys.executable, "-m", "pysaslauthd.commands.daemon", "-f", "-o", "syslog_socket="]
     return [*words, *arguments, "-m", str(directory)]
-
-
-def _ours() -> list[Process]:
-    return descendants(os.getpid())
-
-
-def _kill_children() -> bool:
-    """Whether all have ended and been reaped: who lost its parent is ours, so none is left when we have no child."""
-    for process in _ours():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return True
-    return False

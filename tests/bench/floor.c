@@ -44,6 +44,7 @@ int main(int argc, char **argv)
         return 64;
     }
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    prctl(PR_SET_NAME, "floor");
     strcpy(address.sun_path, argv[1]);
     listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (listening < 0 || bind(listening, (struct sockaddr *)&address, sizeof address) != 0

@@ -38,6 +38,10 @@ class Generator:
             stderr=subprocess.PIPE,
         )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 

@@ -25,11 +25,15 @@
 
 enum { STACK = 128 * 1024, EXIT_USAGE = 64 };
 
+/* From one login of a client to its next, in numbers of users. A prime larger than any number of them, so that each
+ * client meets all users alike, and in no order that is any to the daemon. */
+enum { STEP = 2147483647 };
+
 static const char *const names[OUTCOMES] = {"ok", "no", "closed", "other", "errors", "unfinished"};
 
 struct client {
     pthread_t thread;
-    unsigned long index;
+    unsigned long user;
     unsigned long heard[OUTCOMES];
     uint32_t *latencies; /* microseconds */
     size_t count, capacity;
@@ -76,15 +80,13 @@ static void note_latency(struct client *client, double seconds)
     client->latencies[client->count++] = (uint32_t)(seconds * 1e6);
 }
 
-/* The logins go round the users, each client from another start, so that all are used alike. */
 static void *run_client(void *argument)
 {
     struct client *client = argument;
-    unsigned long user = client->index % users;
 
     while (!atomic_load_explicit(&is_over, memory_order_relaxed)) {
         double begin = now(), end;
-        enum outcome outcome = log_in(&plan, user);
+        enum outcome outcome = log_in(&plan, client->user);
 
         end = now();
         if (atomic_load_explicit(&is_over, memory_order_relaxed))
@@ -95,7 +97,7 @@ static void *run_client(void *argument)
             note_latency(client, end - begin);
         if (outcome == FAILED)
             nap(1000); /* nobody listens: trying again at once would take the processor from who is to start */
-        user = (user + 1) % users;
+        client->user = (client->user + STEP) % users;
     }
     atomic_store(&client->is_done, true);
     return NULL;
@@ -247,7 +249,7 @@ int main(int argc, char **argv)
     pthread_attr_setstacksize(&attributes, STACK);
     counted_from = now() + warmup;
     for (unsigned long i = 0; i < count; i++) {
-        clients[i].index = i;
+        clients[i].user = i * users / count; /* apart, so that few ask for the same one at a time */
         if (pthread_create(&clients[i].thread, &attributes, run_client, &clients[i]) != 0)
             fail("cannot start a thread for each client");
     }

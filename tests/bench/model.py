@@ -24,11 +24,31 @@ class Users(NamedTuple):
     login: str
     number: int = 1
     method: bytes = MD5
-    """The prefix that libcrypt knows the hash method by. MD5 costs little, so what is measured is the daemon."""
+    """The prefix that libcrypt knows the hash method by. MD5 costs little, so what is measured is the daemon.
+
+    In a directory all are {SSHA}.
+    """
 
     @property
     def logins(self) -> list[str]:
         return [self.login.replace("%d", str(index)) for index in range(self.number)]
+
+
+class Server(NamedTuple):
+    """A server of a directory: always the same slapd, and this is the way to it."""
+
+    away: float = 0.0
+    """Seconds that each answer comes later. Connecting takes none."""
+    is_silent: bool = False
+    """It takes connections and reads, and says nothing."""
+
+
+class Directory(NamedTuple):
+    """An LDAP directory that is started for a case and holds its users. Daemons ask it by ``bind``, with an account
+    of their own for the search; all else in their ``saslauthd.conf`` is left to its default."""
+
+    servers: tuple[Server, ...] = (Server(),)
+    """As ``ldap_servers`` names them."""
 
 
 class Load(NamedTuple):
@@ -50,6 +70,8 @@ class Run(NamedTuple):
     load: Load | None = None
     attack: Load | None = None
     """Beside ``load``, begun before it and ended after it."""
+    first: str = "OK"
+    """The answer to the first login, by which it is seen that the daemon is there. Empty: any."""
 
 
 class Figure(enum.Enum):
@@ -85,6 +107,8 @@ class Case(NamedTuple):
     comparisons: tuple[Comparison, ...]
     users: tuple[Users, ...] = ()
     """None: the daemon sees the machine's own accounts, of which only an unknown one is asked for."""
+    directory: Directory | None = None
+    """Where the users are; without, they are accounts of the machine."""
     seconds: float = 3.0
     """How long each run is measured."""
     needs_root: str = ""

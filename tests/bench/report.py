@@ -10,7 +10,7 @@ from typing import Any
 
 import pysaslauthd
 from bench.model import UNITS
-from bench.runner import ATTACK, Measurement, Outcome, Verdict
+from bench.runner import ATTACK, CPU, Measurement, Outcome, Verdict
 from support.packages import need_program
 
 _LATENCIES = {"p50": "p50 us", "p99": "p99 us", "p999": "p99.9 us"}
@@ -34,6 +34,7 @@ def tables(outcomes: Sequence[Outcome]) -> str:
                     *_LATENCIES.values(),
                     "start s",
                     "MB",
+                    "CPU us a login",
                     "not as expected",
                 ],
                 runs,
@@ -95,8 +96,17 @@ def _run_row(outcome: Outcome, name: str) -> list[str]:
         name,
         "" if rate is None else f"{_number(rate)} ({rates})",
         *(_number(outcome.median(name, key)) for key in (*_LATENCIES, "start", "memory")),
+        _processors(outcome, name),
         _surprises(outcome, name),
     ]
+
+
+def _processors(outcome: Outcome, name: str) -> str:
+    """What a login took of each program's time, the most first; less than a microsecond is nothing."""
+    keys = dict.fromkeys(key for row in outcome.rounds[name] for key in row if key.startswith(CPU))
+    taken = {key: outcome.median(name, key) or 0 for key in keys}
+    shown = sorted((key for key in keys if taken[key] >= 1), key=lambda key: -taken[key])
+    return ", ".join(f"{key.removeprefix(CPU)} {taken[key]:.0f}" for key in shown)
 
 
 def _surprises(outcome: Outcome, name: str) -> str:

@@ -5,14 +5,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.daemons import Daemon
 from bench.errors import BenchError
-from bench.files import write_files
 from bench.generator import Generator
-from bench.model import Case, Comparison, Run
+from bench.model import Case, Comparison, Load, Run
+from bench.surroundings import Surroundings, prepared
+from bench.usage import Usage
 
 WARMUP = 0.5
 """Seconds before logins count: caches of the kernel and of the daemon's processes are warm by then."""
@@ -23,11 +25,15 @@ the attackers come as they will come from then on."""
 
 ATTACK = "attack_"
 
+CPU = "cpu_"
+
 UNKNOWN = "nobody-at-all"
 
 Measurement = Mapping[str, float]
 """One run in one round: what the generator counted, ``start`` (s) and ``memory`` (MB). What the generator of the attack
-counted stands beside it, under names with :data:`ATTACK` in front."""
+counted stands beside it, under names with :data:`ATTACK` in front. Names with :data:`CPU` in front of a process's name
+are the microseconds of CPU that it took for each login answered; a slapd is among them, and they are missing under
+attack, as nobody knows whom they were for."""
 
 
 class Verdict(NamedTuple):
@@ -73,21 +79,22 @@ class Outcome(NamedTuple):
 def measure(case: Case, rounds: int, seconds: float | None) -> Outcome:
     """All runs of a case, ``rounds`` times in turn. What goes wrong ends this case, not the others."""
     measured: dict[str, list[Measurement]] = {name: [] for name in case.runs}
-    with tempfile.TemporaryDirectory(prefix="psb-files-") as directory:
-        binds = write_files(Path(directory), case.users)
-        try:
+    try:
+        with ExitStack() as stack:
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="psb-files-"))
+            surroundings = stack.enter_context(prepared(case, Path(directory)))
             for number in range(rounds):
                 for name, run in case.runs.items():
                     _say(f"{case.name}, round {number + 1} of {rounds}: {name}")
-                    measured[name].append(_measure_run(case, run, binds, seconds or case.seconds))
-        except (BenchError, TimeoutError) as error:
-            return Outcome(case, measured, str(error))
+                    measured[name].append(_measure_run(case, run, surroundings, seconds or case.seconds))
+    except (BenchError, TimeoutError) as error:
+        return Outcome(case, measured, str(error))
     return Outcome(case, measured)
 
 
-def _measure_run(case: Case, run: Run, binds: Mapping[Path, Path], seconds: float) -> Measurement:
+def _measure_run(case: Case, run: Run, surroundings: Surroundings, seconds: float) -> Measurement:
     login = case.users[0].logins[0] if case.users else UNKNOWN
-    with Daemon(run.program, run.arguments, binds, login) as daemon:
+    with Daemon(run, surroundings, login) as daemon:
         measured = {"start": daemon.start_seconds}
         memory = daemon.memory()
         if memory is not None:
@@ -95,14 +102,23 @@ def _measure_run(case: Case, run: Run, binds: Mapping[Path, Path], seconds: floa
         if run.load is None:
             return measured
         if run.attack is None:
-            with Generator(daemon.mux, run.load, seconds, WARMUP) as generator:
-                return measured | generator.result()
+            return {**measured, **_load(daemon, run.load, seconds)}
         longer = ATTACK_LEAD + WARMUP + seconds + 60
         with Generator(daemon.mux, run.attack, longer, ATTACK_LEAD) as attack:
             time.sleep(ATTACK_LEAD)
             with Generator(daemon.mux, run.load, seconds, WARMUP) as generator:
                 measured |= generator.result()
             return measured | {f"{ATTACK}{key}": value for key, value in attack.end().items()}
+
+
+def _load(daemon: Daemon, load: Load, seconds: float) -> Measurement:
+    with Generator(daemon.mux, load, seconds, WARMUP) as generator:
+        time.sleep(WARMUP)
+        usage = Usage(besides=generator.pid)
+        counted = generator.result()
+        spent = usage.spent()
+    answered = counted["ok"] + counted["no"]
+    return {**counted, **{f"{CPU}{name}": s * 1e6 / answered for name, s in spent.items() if answered}}
 
 
 def _ratio(subject: float, base: float) -> float:
