@@ -43,7 +43,9 @@ class SealedFiles:
         return path in self._copies or path in self._errors
 
     def add(self, path: Path) -> None:
-        """Copy a file; if that fails, :meth:`read` says why."""
+        """Copy a file, unless it has been; if that fails, :meth:`read` says why."""
+        if self.has(path):
+            return
         try:
             self._copies[path] = _copy(path)
         except OSError as error:

@@ -210,6 +210,7 @@ class Pool:
         with contextlib.suppress(OSError):
             worker.channel.send(messages.encode_probe())
             worker.probes.append(is_for_log)
+            worker.last_word = self._loop.time()
 
     def _look_for_stalled(self) -> None:
         """One that has been silent with logins in hand is asked; one that does not even answer that is killed."""
@@ -218,11 +219,10 @@ class Pool:
         for worker in list(self._workers.values()):
             if not worker.held or worker.last_word > silent_since:
                 continue
-            if worker.probes:
+            if worker.probes or worker.last_word <= silent_since - STALL_LIMIT:
                 log.error(f"{self._options.name} worker {worker.number} gets nothing done and is killed")
                 self._condemn(worker, "worker got nothing done")
             else:
-                worker.last_word = self._loop.time()
                 self._ask(worker, is_for_log=False)
 
     def _hand_over(self, ticket: _Ticket) -> bool:
@@ -237,6 +237,12 @@ class Pool:
             except (BrokenPipeError, ConnectionResetError):
                 # It died before it took this login, which is lost on nobody.
                 self._lose(worker, "worker died")
+                continue
+            except BlockingIOError:
+                # It holds so many that it gets no other until it has answered one.
+                self._free.remove(worker)
+                if not worker.held:
+                    self._condemn(worker, "worker reads nothing")
                 continue
             except OSError as error:
                 log.error(f"{self._options.name} worker {worker.number} cannot be told: {error.strerror}")

@@ -20,6 +20,9 @@ LIMIT = 5.0
 MOST_ROUNDS = 3
 """A configuration names further files, of which one may name others."""
 
+MOST_FILES = 16
+"""That may be asked for at a time."""
+
 _LARGEST_REPORT = 1 << 20
 
 Inspect = Callable[[SealedFiles], Inspection]
@@ -29,7 +32,7 @@ def inspected(files: SealedFiles, inspect: Inspect, rights: Rights) -> Inspectio
     """Copy the further files that ``inspect`` asks for, until it asks for none; what it said in the end."""
     for _ in range(MOST_ROUNDS):
         report = _ask(files, inspect, rights)
-        missing = [path for path in report.further if not files.has(path)]
+        missing = [path for path in report.further[:MOST_FILES] if not files.has(path)]
         if not missing:
             break
         for path in missing:
@@ -86,6 +89,12 @@ def _read_all(pipe: int) -> bytes:
 def _decoded(report: bytes) -> Inspection:
     try:
         errors, warnings, further = json.loads(report)
-    except ValueError:
+        return Inspection(_texts(errors), _texts(warnings), tuple(map(Path, _texts(further))))
+    except (ValueError, TypeError, RecursionError):
         return Inspection(errors=(f"the process that inspects the configuration died, or took {LIMIT:g} s",))
-    return Inspection(tuple(errors), tuple(warnings), tuple(map(Path, further)))
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise TypeError
+    return tuple(value)

@@ -153,6 +153,7 @@ class Supervisor:
         elif self._reload_wanted and len(self._leaving) < MOST_LEAVING:
             self._reload_wanted = False
             plan = self._reload()
+            now = time.monotonic()  # an inspection may take its time
             if plan is not None:
                 self._next_ends = now + STARTUP_LIMIT
                 self._next = self._started(plan, now)
@@ -248,7 +249,8 @@ class Supervisor:
     def _front_ended(self, generation: Generation, status: int, now: float) -> None:
         if generation is self._next:
             self._next = None
-            log.error(f"reload failed: the front {describe_status(status)}")
+            if self._stop_at is None:
+                log.error(f"reload failed: the front {describe_status(status)}")
         elif generation is self._current:
             self._current = None
             if self._stop_at is None:

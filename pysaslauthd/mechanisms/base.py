@@ -21,6 +21,10 @@ class Mechanism(Protocol):
 class ConcurrentMechanism(Protocol):
     """Checks many passwords at a time, on one event loop, where nothing may block."""
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether this process is of no use any more, so that it is to be replaced."""
+
     def begin(self) -> None:
         """Called once, on the loop, before the first login."""
 

@@ -94,7 +94,7 @@ class _Worker:
 
     async def _serve(self, login: Login) -> None:
         answer = await self._answer(login)
-        self._say(messages.encode_result(Result(login.id, answer, memory_kib())))
+        self._say(messages.encode_result(Result(login.id, answer, memory_kib(), self._mechanism.is_spent)))
 
     async def _answer(self, login: Login) -> Answer:
         try:

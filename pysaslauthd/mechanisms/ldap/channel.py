@@ -81,7 +81,7 @@ class Channel:
         self, loop: asyncio.AbstractEventLoop, connection: socket.socket, on_lost: Callable[["Channel"], None]
     ) -> None:
         self.is_open = True
-        self.heard = loop.time()
+        self.heard = float("-inf")
         """When the last bytes came, on the loop's clock."""
         self._loop = loop
         self._socket = connection
@@ -148,7 +148,9 @@ class Channel:
                 self._give_up(number, pending)  # whoever waited was cancelled
 
     def _expire(self, number: int, limit: float) -> None:
-        pending = self._pending.pop(number)
+        pending = self._pending.pop(number, None)
+        if pending is None:
+            return  # answered, or lost, in this same turn of the loop
         error = LostError(f"no answer within {limit:g} s", is_silence=True)
         if not pending.future.done():
             pending.future.set_exception(error)
@@ -180,7 +182,7 @@ class Channel:
         except (BlockingIOError, ssl.SSLWantWriteError):
             self._write_later()
         except ssl.SSLWantReadError:
-            pass  # what comes next makes it readable, and is followed by another flush
+            self._stop_writing()  # what comes next makes it readable, and is followed by another flush
         except OSError as error:
             self._lose(_reason(error), is_silence=False)
         else:
@@ -215,8 +217,7 @@ class Channel:
                 return
             self.heard = self._loop.time()
             self._take(data)
-            if len(data) < CHUNK and not self._is_tls:
-                break
+            # Until there is nothing, also after a short read: uvloop tells of a reset that came with it but once.
         else:
             # TLS may hold more, of which the system knows nothing.
             self._loop.call_soon(self._on_readable)

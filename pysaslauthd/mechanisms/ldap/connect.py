@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import ldap3
 from ldap3.core.exceptions import (
@@ -41,6 +41,13 @@ _MOST_ROUNDS = 8
 _LONGEST_TEXT = 200  # characters of a server's words in our log
 
 _SUCCESS, _SASL_BIND_IN_PROGRESS, _INVALID_CREDENTIALS = 0, 14, 49
+
+
+class SaslOutcome(NamedTuple):
+    """The result code of a bind, and what the server said of it."""
+
+    code: int
+    text: str
 
 
 class Connector:
@@ -89,19 +96,20 @@ class Connector:
 
     def sasl_verify(
         self, endpoint: Endpoint, attempt: Attempt, login: bytes, password: Secret, realm: bytes
-    ) -> int:
-        """The result code of a SASL bind as ``login``, on a connection that ends with it.
+    ) -> "SaslOutcome":
+        """What a SASL bind as ``login`` came to, on a connection that ends with it.
 
         ``realm`` is SASL's, and counts where the server offers several or none; empty for the configured one.
 
         :raises ConnectError: the server could not be asked, or did not prove who it is.
         """
         if not login or not password:
-            return _INVALID_CREDENTIALS
+            return SaslOutcome(_INVALID_CREDENTIALS, "")
 
-        def finish(connection: _Connection) -> int:
+        def finish(connection: _Connection) -> SaslOutcome:
             account = sasl.Account(login, password, realm or self._service.realm)
-            return int(self._sasl_bind(connection, endpoint, account, for_users=True)["result"])
+            result = self._sasl_bind(connection, endpoint, account, for_users=True)
+            return SaslOutcome(int(result["result"]), str(result["message"]))
 
         return self._with_connection(endpoint, attempt, finish)
 

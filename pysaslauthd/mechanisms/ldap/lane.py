@@ -6,6 +6,7 @@ capacity.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -56,7 +57,9 @@ class Lane:
             return await future
         except asyncio.CancelledError:
             if future.cancelled():
-                self._waiting.remove(future)
+                # Others may have been served, or told of a failure, since it was cancelled.
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(future)
             elif future.exception() is None:
                 self.release(future.result())
             raise
@@ -67,7 +70,9 @@ class Lane:
             return
         self._users[channel] -= 1
         while self._waiting and self._users[channel] < self._options.capacity:
-            self._waiting.popleft().set_result(self._lent(channel))
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(self._lent(channel))
         if self._users[channel] < self._options.capacity:
             self._with_room[channel] = None
         if not self._users[channel]:
@@ -121,7 +126,8 @@ class Lane:
             return
         waiting, self._waiting = self._waiting, deque()
         for future in waiting:
-            future.set_exception(error)
+            if not future.done():
+                future.set_exception(error)
 
     def _forget(self, channel: Channel) -> None:
         self._users.pop(channel, None)

@@ -15,6 +15,7 @@ from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.mechanisms.ldap import passwords
+from pysaslauthd.mechanisms.ldap.attempt import Endpoint
 from pysaslauthd.mechanisms.ldap.channel import Channel, Found
 from pysaslauthd.mechanisms.ldap.codec import Code, Deref, Done, Entry, Scope, Search
 from pysaslauthd.mechanisms.ldap.dn_cache import DnCache
@@ -22,7 +23,7 @@ from pysaslauthd.mechanisms.ldap.filter_parser import parse_filter
 from pysaslauthd.mechanisms.ldap.filters import Filter
 from pysaslauthd.mechanisms.ldap.referrals import targets
 from pysaslauthd.mechanisms.ldap.servers import NoServerError, Purpose, Servers, describe_code
-from pysaslauthd.mechanisms.ldap.tokens import DnTemplate, UnfitValueError, values_of
+from pysaslauthd.mechanisms.ldap.tokens import DnTemplate, Template, UnfitValueError, values_of
 
 _SCOPES = {"base": Scope.BASE, "one": Scope.ONE, "sub": Scope.SUB}
 _DEREFS = {"never": Deref.NEVER, "search": Deref.SEARCH, "find": Deref.FIND, "always": Deref.ALWAYS}
@@ -38,6 +39,9 @@ _NO_SUCH_ACCOUNT_NOW = frozenset(
     }
 )
 """Refusals of a bind that are the account's; all codes that are in neither set are our side's."""
+
+_SASL_UNKNOWN = "user not found"
+"""What slapd adds to ``other`` for a user that SASL does not know, in libsasl's words."""
 
 _NO_ENTRY = frozenset({Code.SUCCESS, Code.NO_SUCH_OBJECT})
 _NOT_A_MEMBER = frozenset({Code.COMPARE_FALSE, Code.NO_SUCH_OBJECT, Code.NO_SUCH_ATTRIBUTE})
@@ -92,6 +96,9 @@ class Directory:
                 )
             self._group_name = _dn(conf, "group_dn", conf.group_dn)
         elif conf.effective_group_method == "filter":
+            texts = conf.group_filter + conf.effective_group_search_base
+            if conf.use_sasl and method == "fastbind" and "D" in Template.parse(texts).letters:
+                raise ValueError(f"{conf.at('group_filter')}: %D is not known, as users bind by SASL")
             base = ("group_search_base", conf.effective_group_search_base)
             self._group_search = _Template.of(
                 conf, base, ("group_filter", conf.group_filter), conf.group_scope, _NO_ATTRIBUTES
@@ -103,6 +110,11 @@ class Directory:
     def begin(self, servers: Servers) -> None:
         """To be called on the loop, before the first login."""
         self._servers = servers
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether no login will ever come through again in this process."""
+        return self._servers.is_stuck
 
     async def check(self, identity: Identity, password: Secret) -> Answer:
         """Whether ``password`` is that of ``identity``. Whoever calls limits the whole of it."""
@@ -122,26 +134,30 @@ class Directory:
         return ACCEPTED
 
     async def _bind(self, values: Values, password: Secret) -> None:
-        known = self._names.get(values)
-        if known is not None:
-            try:
-                await self._verify(known, password)
-            except RefusedError:
-                # The entry may have been renamed since.
-                self._names.forget(values)
-                name = (await self._find(values)).dn
-                if name == known:
-                    raise
-                await self._verify(name, password)
-                known = name
+        name = self._names.get(values)
+        refusal = await self._refusal_of(name, password) if name is not None else None
+        if name is None or refusal is not None:
+            self._names.forget(values)
+            user = await self._find(values)
+            if refusal is not None and user.entry.dn == name:
+                raise refusal  # it has not been renamed since
+            name = user.entry.dn
+            await self._verify(name, password, user.place)
+            await self._check_group(values | {"D": name}, self._ask)
+            if user.place is None:
+                self._names.put(values, name)
         else:
-            known = (await self._find(values)).dn
-            await self._verify(known, password)
-        await self._check_group(values | {"D": known}, self._ask)
-        self._names.put(values, known)
+            await self._check_group(values | {"D": name}, self._ask)
+
+    async def _refusal_of(self, name: bytes, password: Secret) -> RefusedError | None:
+        try:
+            await self._verify(name, password, None)
+        except RefusedError as refusal:
+            return refusal
+        return None
 
     async def _custom(self, values: Values, password: Secret) -> None:
-        entry = await self._find(values)
+        entry = (await self._find(values)).entry
         stored = entry.attributes.get(octets(self._conf.password_attr).lower(), [])
         if not await self._fits(stored, password):
             raise RefusedError(Cause.WRONG_PASSWORD, "Invalid password", _about(entry.dn, "wrong password"))
@@ -171,22 +187,24 @@ class Directory:
         login, realm = values["u"], values["r"]
         if b"@" not in login:
             login += values["R"]
-        code = await self._servers.run(
+        outcome = await self._servers.run(
             lambda connector, endpoint, attempt: connector.sasl_verify(
                 endpoint, attempt, login, password, realm
             )
         )
-        # slapd's word for a user that SASL does not know; it is no other's than that of a wrong password.
-        _judge_code(Code.INVALID_CREDENTIALS if code == Code.OTHER else code, "", login)
+        is_unknown = outcome.code == Code.OTHER and _SASL_UNKNOWN in outcome.text
+        # To the client this is no other answer than that to a wrong password.
+        _judge_code(Code.INVALID_CREDENTIALS if is_unknown else outcome.code, outcome.text, login)
         await self._check_group(values, self._ask)
 
-    async def _find(self, values: Values) -> Entry:
-        """The one entry of the user."""
+    async def _find(self, values: Values) -> "_User":
+        """The one entry of the user, and where that is."""
         assert self._user_search is not None
         search = self._user_search.fill(values)
-        found = await self._followed(
-            search, await self._ask(lambda channel: channel.search(search, self._limit))
-        )
+        found = await self._ask(lambda channel: channel.search(search, self._limit))
+        place = None
+        if self._conf.referrals:
+            found, place = await self._followed(search, found)
         where = f"user search below {search.base.decode(errors='replace') or 'the root'}"
         if found.number > 1 or (found.code == Code.SIZE_LIMIT_EXCEEDED and found.number):
             raise RefusedError(Cause.UNKNOWN_USER, "User not found", f"{where}: more than one entry")
@@ -199,23 +217,23 @@ class Directory:
         entry = found.entries[0]
         if not entry.dn:
             raise TroubleError(f"{where}: an entry without a name")
-        return entry
+        return _User(entry, place)
 
-    async def _verify(self, name: bytes, password: Secret) -> None:
-        version, limit = self._conf.effective_version, self._limit
-        done = await self._servers.use(
-            Purpose.BIND, lambda channel: channel.bind(name, password, version, limit)
-        )
+    async def _verify(self, name: bytes, password: Secret, place: Endpoint | None) -> None:
+        """Bind as ``name``; at ``place``, if the entry was found there and nowhere else."""
+        done = await self._bind_at(name, password, place)
         if done.code == Code.REFERRAL and self._conf.referrals:
-            for endpoint, base in targets(done.referrals, self._servers.knows):
-                other = base or name
-                done = await self._servers.use(
-                    Purpose.BIND,
-                    lambda channel, dn=other: channel.bind(dn, password, version, limit),  # type: ignore[misc]
-                    endpoint,
-                )
+            for target in targets(done.referrals, self._servers.knows):
+                name = target.name or name
+                done = await self._bind_at(name, password, target.endpoint)
                 break
         _judge(done, name)
+
+    async def _bind_at(self, name: bytes, password: Secret, place: Endpoint | None) -> Done:
+        version, limit = self._conf.effective_version, self._limit
+        return await self._servers.use(
+            Purpose.BIND, lambda channel: channel.bind(name, password, version, limit), place
+        )
 
     async def _fits(self, stored: list[bytes], password: Secret) -> bool:
         """Whether it is the password of any of the attribute's values."""
@@ -268,22 +286,32 @@ class Directory:
     async def _ask(self, action: Callable[[Channel], Awaitable[Found]]) -> Found:
         return await self._servers.use(Purpose.SEARCH, action)
 
-    async def _followed(self, search: Search, found: Found) -> Found:
-        """With what the servers found to which ``found`` refers, if that is wanted and they are ours."""
-        if not self._conf.referrals:
-            return found
-        uris = found.done.referrals if found.code == Code.REFERRAL else found.references
-        entries, done = list(found.entries), found.done
-        for endpoint, base in targets(uris, self._servers.knows):
-            there = search._replace(base=base or search.base)
-            other = await self._servers.use(
-                Purpose.SEARCH,
-                lambda channel, wanted=there: channel.search(wanted, self._limit),  # type: ignore[misc]
-                endpoint,
-            )
+    async def _followed(self, search: Search, found: Found) -> tuple[Found, Endpoint | None]:
+        """With what those of our servers found to which ``found`` refers, and where the last entry is."""
+        is_elsewhere = found.code == Code.REFERRAL
+        uris = found.done.referrals if is_elsewhere else found.references
+        done, entries, number, place = found.done, found.entries, found.number, None
+        for target in targets(uris, self._servers.knows):
+            there = target.search(search, continues=not is_elsewhere)
+            other = await self._search_at(there, target.endpoint)
             entries += other.entries
-            done = other.done
-        return Found(done, tuple(entries), len(entries), ())
+            number += other.number
+            place = target.endpoint if other.number else place
+            if done.code == Code.REFERRAL or (done.code in _NO_ENTRY and other.code not in _NO_ENTRY):
+                done = other.done  # one that went wrong is not made good by another
+        return Found(done, entries, number, ()), place
+
+    async def _search_at(self, search: Search, place: Endpoint) -> Found:
+        return await self._servers.use(
+            Purpose.SEARCH, lambda channel: channel.search(search, self._limit), place
+        )
+
+
+class _User(NamedTuple):
+    """An entry, and at which server alone it is, if a referral led there."""
+
+    entry: Entry
+    place: Endpoint | None
 
 
 class _Template(NamedTuple):

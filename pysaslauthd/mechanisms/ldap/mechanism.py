@@ -40,6 +40,11 @@ class Worker:
         if not self._trouble:
             self._directory.begin(Servers(self._conf, self._connector))
 
+    @property
+    def is_spent(self) -> bool:
+        """See :class:`ConcurrentMechanism`."""
+        return not self._trouble and self._directory.is_stuck
+
     async def check(self, identity: Identity, password: Secret) -> Answer:
         """Ask the directory; whoever calls limits the time."""
         if self._trouble:

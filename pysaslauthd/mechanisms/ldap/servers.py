@@ -28,11 +28,12 @@ FIRST_PAUSE = 0.25
 
 LONGEST_PAUSE = 30.0
 
-GOOD_TIME = 60.0
-"""Seconds after which a server that works is forgiven what it did before."""
-
 FRESH = 1.0
 """Seconds for which the outcome of a probe stands for who would have another one."""
+
+STUCK_AFTER = 60.0
+"""Seconds for which all threads of a server may hang, as in a resolver that never comes back, before the worker is given
+up for it, if no other server answers."""
 
 MOST_SETUPS = 8
 """Connections to one server that are made at a time, each in a thread."""
@@ -103,8 +104,18 @@ class Server:
         self._probed = loop.time() - FRESH
         self._next_probe: asyncio.TimerHandle | None = None
         self._pause = FIRST_PAUSE
-        self._up_since = 0.0
         self._was_noted = False
+        self._abandoned: set[asyncio.Future[Any]] = set()
+        """What nobody waits for any more and still holds a thread."""
+        self._all_abandoned_since = 0.0
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether no connection has been possible for long, and none will be: a thread cannot be ended."""
+        return (
+            len(self._abandoned) >= MOST_SETUPS
+            and self._loop.time() - self._all_abandoned_since > STUCK_AFTER
+        )
 
     async def use(self, purpose: Purpose, action: Callable[[Channel], Awaitable[Answered]]) -> Answered:
         """Run ``action`` with a connection; once more if an old one turns out to be closed.
@@ -132,28 +143,54 @@ class Server:
         except (ConnectError, LostError) as error:
             # While others get their answers, one that does not come is the request's own fault.
             if not any(each.heard_since(begun) for each in self._lanes.values()):
-                self._failed(error)
+                self._doubt(error)
             raise
         return result
 
-    async def run(self, action: Callable[[Connector, Endpoint, Attempt], T]) -> T:
-        """Run what blocks in a thread.
+    async def run(self, action: Callable[[Connector, Endpoint, Attempt], Answered]) -> Answered:
+        """Run a login that blocks, on a connection of its own.
 
-        :raises ConnectError: it took longer than an operation may, or what ``action`` raises.
+        :raises ConnectError: it came to nothing.
+        :raises BusyError: the server cannot answer now.
         """
+        try:
+            result = await self._in_thread(action)
+        except ConnectError as error:
+            self._doubt(error)
+            raise
+        if result.code in BUSY_CODES:
+            self.probe()
+            raise BusyError(f"it answers {describe_code(result.code)}")
+        return result
+
+    async def _in_thread(self, action: Callable[[Connector, Endpoint, Attempt], T]) -> T:
+        """Run what blocks in a thread, for as long as an operation may take."""
+        if len(self._abandoned) >= MOST_SETUPS:
+            raise ConnectError(f"{self.endpoint.uri}: {MOST_SETUPS} attempts to connect hang")
         attempt = Attempt()
         work = self._loop.run_in_executor(self._threads, action, self._connector, self.endpoint, attempt)
         try:
-            async with asyncio.timeout(self._conf.timeout):
-                return await asyncio.shield(work)
-        except (TimeoutError, asyncio.CancelledError) as error:
-            attempt.cancel()
-            work.add_done_callback(_forget)
-            if isinstance(error, TimeoutError):
-                raise ConnectError(
-                    f"{self.endpoint.uri}: {attempt.step}: not done within {self._conf.timeout} s"
-                ) from None
+            await asyncio.wait({work}, timeout=self._conf.timeout)
+        except asyncio.CancelledError:
+            self._abandon(work, attempt)
             raise
+        if work.done():
+            return work.result()
+        self._abandon(work, attempt)
+        raise ConnectError(f"{self.endpoint.uri}: {attempt.step}: not done within {self._conf.timeout} s")
+
+    def _abandon(self, work: "asyncio.Future[Any]", attempt: Attempt) -> None:
+        """Nobody waits for it any more; if it still comes to something, the attempt closes it."""
+        attempt.cancel()
+        self._abandoned.add(work)
+        work.add_done_callback(self._forget)
+        if len(self._abandoned) == MOST_SETUPS:
+            self._all_abandoned_since = self._loop.time()
+
+    def _forget(self, work: "asyncio.Future[Any]") -> None:
+        self._abandoned.discard(work)
+        if not work.cancelled():
+            work.exception()  # which nobody else takes
 
     def probe(self) -> "asyncio.Task[None] | None":
         """Find out whether it answers; the task that does, or None if that was found out just now."""
@@ -174,7 +211,7 @@ class Server:
         try:
             await self.use(purpose, lambda channel: channel.search(_ROOT, self._conf.timeout))
         except (ConnectError, LostError, BusyError) as error:
-            self._failed(error)
+            self._leave_aside(error)
         else:
             self._worked()
         finally:
@@ -185,39 +222,42 @@ class Server:
         if self._was_noted:
             log.info(f"ldap server {self.endpoint.uri} answers again")
             self._was_noted = False
-        if not self.is_up:
-            self.is_up = True
-            self._up_since = self._loop.time()
+        self.is_up = True
+        self._pause = FIRST_PAUSE
 
-    def _failed(self, error: Exception) -> None:
-        """Leave it aside for a while."""
-        if self._next_probe is not None:
-            return
-        if self.is_up and self._loop.time() - self._up_since > GOOD_TIME:
-            self._pause = FIRST_PAUSE
+    def _doubt(self, error: Exception) -> None:
+        """A login came to nothing. A probe finds out at once whether the next would, too."""
+        self.trouble = _with_place(self.endpoint, error)
+        self.is_up = False
+        if self._next_probe is None:
+            self._start_probe()
+
+    def _leave_aside(self, error: Exception) -> None:
+        """A probe came to nothing: the next one is later."""
         self.is_up = False
         self.trouble = _with_place(self.endpoint, error)
         if not self._was_noted:
             log.warning(f"ldap server is left aside: {self.trouble}")
             self._was_noted = True
-        self._next_probe = self._loop.call_later(self._pause, self._start_probe)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        if self._next_probe is None:
+            self._next_probe = self._loop.call_later(self._pause, self._start_probe)
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     async def _open_for_bind(self, on_lost: Callable[[Channel], None]) -> Channel:
-        connection = await self.run(
+        connection = await self._in_thread(
             lambda connector, endpoint, attempt: connector.connect(endpoint, attempt, sasl_bind=False)
         )
         return Channel(self._loop, connection, on_lost)
 
     async def _open_for_searches(self, on_lost: Callable[[Channel], None]) -> Channel:
         conf = self._conf
-        connection = await self.run(
+        connection = await self._in_thread(
             lambda connector, endpoint, attempt: connector.connect(endpoint, attempt, sasl_bind=conf.use_sasl)
         )
         channel = Channel(self._loop, connection, on_lost)
         if conf.use_sasl:
             return channel
-        done = await channel.bind(octets(conf.bind_dn), conf.password, conf.effective_version, conf.timeout)
+        done = await channel.bind(*_service_account(conf), conf.effective_version, conf.timeout)
         if done.code:
             channel.close()
             text = done.text.decode(errors="replace")
@@ -248,12 +288,17 @@ class Servers:
         """
         return await self._first(lambda server: server.use(purpose, action), only)
 
-    async def run(self, action: Callable[[Connector, Endpoint, Attempt], T]) -> T:
+    async def run(self, action: Callable[[Connector, Endpoint, Attempt], Answered]) -> Answered:
         """The same for what blocks, and makes a connection of its own.
 
         :raises NoServerError: it could not be done at any.
         """
         return await self._first(lambda server: server.run(action), None)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether none will answer any more, as far as this process is concerned."""
+        return all(server.is_stuck for server in self._servers)
 
     def knows(self, endpoint: Endpoint) -> bool:
         """Whether it is one of the servers that the file names."""
@@ -265,16 +310,24 @@ class Servers:
             if only is None
             else [each for each in self._servers if _is_same(only, each.endpoint)]
         )
+        tried: list[Server] = []
         trouble = ""
-        if not any(server.is_up for server in servers):
-            await _probed(servers)
-        for server in servers:
-            if server.is_up:
-                try:
-                    return await attempt(server)
-                except (ConnectError, LostError, BusyError) as error:
-                    trouble = _with_place(server.endpoint, error)
-        raise NoServerError(trouble or "; ".join(server.trouble for server in servers))
+        while True:
+            server = _next_up(servers, tried)
+            if server is None:
+                await _probed([each for each in servers if each not in tried])
+                server = _next_up(servers, tried)
+            if server is None:
+                raise NoServerError(trouble or "; ".join(each.trouble for each in servers))
+            try:
+                return await attempt(server)
+            except (ConnectError, LostError, BusyError) as error:
+                trouble = _with_place(server.endpoint, error)
+                tried.append(server)
+
+
+def _next_up(servers: Sequence[Server], tried: Sequence[Server]) -> Server | None:
+    return next((server for server in servers if server.is_up and server not in tried), None)
 
 
 async def _probed(servers: Sequence[Server]) -> None:
@@ -310,12 +363,6 @@ def _is_same(one: Endpoint, other: Endpoint) -> bool:
 def _with_place(endpoint: Endpoint, error: Exception) -> str:
     text = str(error)
     return text if text.startswith(endpoint.uri) else f"{endpoint.uri}: {text}"
-
-
-def _forget(work: "asyncio.Future[Any]") -> None:
-    """Nobody waits for it any more, so nobody else takes its exception."""
-    if not work.cancelled():
-        work.exception()
 
 
 def describe_code(code: int) -> str:
