@@ -1,6 +1,7 @@
 """SASL without a server: what is sent, and what is believed."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from pysaslauthd.config.ldap_keys import SecurityProperties
 from pysaslauthd.core.secret import Secret
+from pysaslauthd.mechanisms.ldap import sasl
 from pysaslauthd.mechanisms.ldap.sasl import (
     DIGEST_MD5,
     EXTERNAL,
@@ -252,3 +254,74 @@ class TestSecurityProperties:
         properties = SecurityProperties(least_ssf=128)
         assert refusal(GSSAPI, properties, 128) == ""
         assert re.match("minssf=128 takes TLS", refusal(GSSAPI, properties, 127))
+
+
+class Kerberos:
+    """The part of the package gssapi that is used, with a context of two steps that protects nothing."""
+
+    NameType = MechType = RequirementFlag = SimpleNamespace(
+        hostbased_service=0, kerberos=0, mutual_authentication=0
+    )
+
+    class exceptions:  # noqa: N801  (its name there)
+        class GSSError(Exception):
+            def gen_message(self) -> str:
+                return "no ticket"
+
+    def __init__(self) -> None:
+        self.target = ""
+
+    def Name(self, target: str, _: int) -> str:  # noqa: N802  (its name there)
+        self.target = target
+        return target
+
+    class SecurityContext:
+        def __init__(self, **_: object) -> None:
+            self.complete = False
+
+        def step(self, token: bytes | None) -> bytes | None:
+            if token == b"bad":
+                raise Kerberos.exceptions.GSSError
+            self.complete = token == b"reply"
+            return None if self.complete else b"ticket"
+
+        def unwrap(self, token: bytes) -> SimpleNamespace:
+            return SimpleNamespace(message=token)
+
+        def wrap(self, message: bytes, *, encrypt: bool) -> SimpleNamespace:
+            assert not encrypt
+            return SimpleNamespace(message=message)
+
+
+class TestGssapi:
+    @pytest.fixture
+    def kerberos(self, monkeypatch: pytest.MonkeyPatch) -> Kerberos:
+        made = Kerberos()
+        monkeypatch.setattr(sasl, "_gssapi", made)
+        return made
+
+    @pytest.mark.parametrize("offered", [b"\x01\0\0\0", b"\x07\0\xff\xff"])
+    def test_chooses_no_layer(self, kerberos: Kerberos, offered: bytes) -> None:
+        client = make_client(GSSAPI, Account(authz_id=b"u:x"), "ldap.example.test")
+        assert [client.respond(token) for token in (None, b"reply")] == [b"ticket", b""]
+        assert client.respond(offered) == b"\x01\0\0\0u:x"
+        client.finish(None)
+        assert kerberos.target == "ldap@ldap.example.test"
+
+    @pytest.mark.usefixtures("kerberos")
+    @pytest.mark.parametrize("offered", [b"\x06\0\xff\xff", b"\x01", b""])
+    def test_takes_no_layer_from_who_insists(self, offered: bytes) -> None:
+        client = make_client(GSSAPI, Account(), "h")
+        client.respond(None)
+        client.respond(b"reply")
+        with pytest.raises(SaslError, match="security layer"):
+            client.respond(offered)
+        with pytest.raises(SaslError, match="too early"):
+            client.finish(None)
+
+    @pytest.mark.usefixtures("kerberos")
+    def test_says_what_kerberos_says(self) -> None:
+        client = make_client(GSSAPI, Account(), "h")
+        client.respond(None)
+        with pytest.raises(SaslError, match="GSSAPI: no ticket"):
+            client.respond(b"bad")

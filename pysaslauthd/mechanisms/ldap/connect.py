@@ -130,7 +130,10 @@ class Connector:
                 # It has the password in several places, and refers to itself, so that it would stay for a while.
                 connection.__dict__.clear()
         # Not inside the handler: the exception handled there leads to frames that know the password.
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure, connection  # else its traceback leads to itself
 
     def _new(self, endpoint: Endpoint, attempt: Attempt) -> "_Connection":
         addresses = endpoint.addresses()

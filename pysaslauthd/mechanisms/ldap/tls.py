@@ -56,9 +56,11 @@ def make_context(conf: LdapConf, defaults: ClientDefaults, copies: Copies) -> ss
 
     :raises TlsError: a file is missing or not what its key says, or no cipher is left.
     """
-    # It verifies and takes TLS 1.2 at least. create_default_context would be strict from Python 3.13 on, and refuse
-    # private authorities without key usage that have served for years.
+    # create_default_context would be strict from Python 3.13 on, and refuse private authorities without key usage
+    # that have served for years.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Python's own default, but not Debian's Python's. The system may demand more.
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     # What the administrator lists is trusted, be it the server's own certificate: so GnuTLS, Debian's libldap.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if is_verifying(conf, defaults):
