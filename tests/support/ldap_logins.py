@@ -2,11 +2,16 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from support.ldap_daemon import LdapDaemon, ours
 from support.ldap_directory import PEOPLE, SERVICE_DN, SERVICE_PASSWORD, Entry, Person
 from support.slapd import Slapd
+from support.tcp_ports import HOST
+from support.tcp_proxy import TcpProxy
+
+T = TypeVar("T")
 
 PEOPLE_BASE = f"ldap_search_base: {PEOPLE}\n"
 SERVICE = f"ldap_bind_dn: {SERVICE_DN}\nldap_password: {SERVICE_PASSWORD.decode()}\n"
@@ -28,10 +33,41 @@ def daemon(slapd: Slapd, text: str, *options: str, foreground: str = "-d") -> It
         yield running
 
 
+@contextlib.contextmanager
+def daemons_of(slapd: Slapd) -> Iterator[dict[str, LdapDaemon]]:
+    """One for each method; they start at the same time."""
+    with contextlib.ExitStack() as stack:
+        started = {}
+        for method, text in METHODS.items():
+            started[method] = ours(f"ldap_servers: {slapd.ldap}\n{text}", "-n", "1")
+            started[method].start()
+            stack.push(started[method])
+        for each in started.values():
+            each.wait_ready()
+            each.ask(b"nobody at all", b"x")
+        yield started
+
+
 def asked(slapd: Slapd, login: LdapDaemon, *request: bytes) -> tuple[str, list[str]]:
     """The verdict, and what ``slapd`` was asked for it."""
     slapd.forget()
     return login.ask(*request), slapd.operations()
+
+
+def verdicts(started: LdapDaemon, *requests: tuple[bytes, ...]) -> str:
+    """Of one login after the other, with blanks between them."""
+    return " ".join(started.ask(*request) for request in requests)
+
+
+def through(proxy: TcpProxy, text: str) -> str:
+    """The file ``text`` with ``proxy`` as its server, whatever was said before."""
+    return f"{text}ldap_servers: ldap://{HOST}:{proxy.port}\n"
+
+
+def of(*keys: str) -> Callable[[T], T]:
+    """Says that the test behind it would fail if one of these keys, written without ``ldap_``, were ignored."""
+    del keys
+    return lambda test: test
 
 
 def traffic(log: str) -> list[tuple[str, str]]:

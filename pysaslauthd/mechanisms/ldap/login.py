@@ -40,8 +40,8 @@ _NO_SUCH_ACCOUNT_NOW = frozenset(
 )
 """Refusals of a bind that are the account's; all codes that are in neither set are our side's."""
 
-_SASL_UNKNOWN = "user not found"
-"""What slapd adds to ``other`` for a user that SASL does not know, in libsasl's words."""
+_SASL_UNKNOWN = ("user not found", "unable to canonify user")
+"""What slapd adds to ``other`` for a user that SASL does not know, in libsasl's words, by mechanism."""
 
 _NO_ENTRY = frozenset({Code.SUCCESS, Code.NO_SUCH_OBJECT})
 _NOT_A_MEMBER = frozenset({Code.COMPARE_FALSE, Code.NO_SUCH_OBJECT, Code.NO_SUCH_ATTRIBUTE})
@@ -192,7 +192,7 @@ class Directory:
                 endpoint, attempt, login, password, realm
             )
         )
-        is_unknown = outcome.code == Code.OTHER and _SASL_UNKNOWN in outcome.text
+        is_unknown = outcome.code == Code.OTHER and any(text in outcome.text for text in _SASL_UNKNOWN)
         # To the client this is no other answer than that to a wrong password.
         _judge_code(Code.INVALID_CREDENTIALS if is_unknown else outcome.code, outcome.text, login)
         await self._check_group(values, self._ask)
