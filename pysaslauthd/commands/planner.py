@@ -87,5 +87,6 @@ class Planner:
             pools=(pool,),
             mux=self._mux,
             files=files,
+            watches=tuple(file.path(settings) for file in mechanism.watches) if options.cache else (),
             drain_limit=settings.queue_timeout + settings.login_timeout + DRAIN_MARGIN,
         )

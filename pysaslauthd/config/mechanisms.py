@@ -16,11 +16,12 @@ class SettingFile(NamedTuple):
     """A file that a setting names, or the system's if it is not set."""
 
     setting: str
+    """Its name, or nothing for a file that no setting changes."""
     default: Path
 
     def path(self, settings: Settings) -> Path:
         """The path that counts under ``settings``."""
-        value: Path | None = getattr(settings, self.setting)
+        value: Path | None = getattr(settings, self.setting) if self.setting else None
         return value or self.default
 
 
@@ -41,6 +42,8 @@ class Mechanism(NamedTuple):
     privilege: Privilege
     reads: tuple[SettingFile, ...]
     """Files that a worker reads at each login; of what root may, it keeps the right to read them."""
+    watches: tuple[SettingFile, ...]
+    """Files whose change may make a password wrong that was right."""
     names_service_files: bool
     """Whether the service of a request becomes the name of a file."""
     is_elastic: bool
@@ -60,6 +63,8 @@ class Mechanism(NamedTuple):
         return self.configuration is not None
 
 
+_ACCOUNTS = (SettingFile("", Path("/etc/shadow")), SettingFile("", Path("/etc/passwd")))
+
 MECHANISMS = {
     row.name: row
     for row in (
@@ -68,6 +73,7 @@ MECHANISMS = {
             module="pysaslauthd.mechanisms.ldap.mechanism",
             privilege=Privilege.READ_FILES,
             reads=(),
+            watches=(),
             names_service_files=False,
             is_elastic=False,
             configuration=Path("/etc/saslauthd.conf"),
@@ -80,6 +86,7 @@ MECHANISMS = {
             module="pysaslauthd.mechanisms.pam",
             privilege=Privilege.ALL,
             reads=(),
+            watches=_ACCOUNTS,
             names_service_files=True,
             is_elastic=True,
             configuration=None,
@@ -92,6 +99,7 @@ MECHANISMS = {
             module="pysaslauthd.mechanisms.shadow",
             privilege=Privilege.READ_FILES,
             reads=(SettingFile("shadow_file", Path("/etc/shadow")),),
+            watches=(SettingFile("shadow_file", Path("/etc/shadow")), _ACCOUNTS[1]),
             names_service_files=False,
             is_elastic=False,
             configuration=None,

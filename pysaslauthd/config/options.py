@@ -214,8 +214,6 @@ def _warnings(given: _Given, mechanism: Mechanism) -> Iterator[str]:
         yield "-H is an old name of -O; use -O"
     if not mechanism.uses_option and ("mechanism-option" in given or "host" in given):
         yield f"-O has no effect: mechanism {mechanism.name} takes no option"
-    if "cache" in given:
-        yield "-c has no effect yet: this version has no credential cache"
 
 
 def _number(text: str | None) -> int | None:

@@ -43,6 +43,23 @@ def read_duration(text: str) -> float:
     return float(match[1]) * unit
 
 
+def read_duration_up_to(most: float) -> Callable[[str], float]:
+    """A reader of times up to ``most`` seconds, of which 0 is one."""
+
+    def read(text: str) -> float:
+        seconds = 0.0 if text.strip() == "0" else read_duration(text)
+        if seconds > most:
+            raise SettingError(f"a time up to {most:g} s, or 0")
+        return seconds
+
+    return read
+
+
+def read_names(text: str) -> frozenset[str]:
+    """Names with commas between."""
+    return frozenset(filter(None, (name.strip() for name in text.split(","))))
+
+
 def read_size(text: str) -> int:
     """Bytes: a whole number, with ``KiB``, ``MiB`` or ``GiB`` behind it if wanted; above 0."""
     match = re.fullmatch(r"(\d{1,9})\s*([a-z]*)", text.strip().lower())
@@ -143,6 +160,19 @@ class Settings:
     queue_timeout: float = _setting(10.0, read_duration, "a login that no worker took by then is unavailable")
     queue_length: int = _setting(1024, count_between(1, 1_000_000), "logins that may wait for a worker")
     connections: int = _setting(4096, count_between(1, 1_000_000), "clients connected at a time")
+    cache_rejected: float = _setting(
+        0.0,
+        read_duration_up_to(120.0),
+        "with -c, the same wrong password again is refused for so long without asking; 0 for never",
+    )
+    cache_stale: float = _setting(
+        0.0,
+        read_duration_up_to(7 * 86_400.0),
+        "with -c, entries count for so much longer while the backend cannot be asked; 0 for never",
+    )
+    uncached_services: frozenset[str] = _setting(
+        frozenset(), read_names, "services of which nothing is cached, such as those of one-time passwords"
+    )
     most_workers: int = _setting(
         32,
         count_between(1, 1000),

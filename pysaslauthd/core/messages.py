@@ -15,7 +15,7 @@ from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import counted
 
-VERSION = 2
+VERSION = 3
 """Raised with each change of a message in this module or in ``verbs``."""
 
 LARGEST_PACKET = 0x20000

@@ -42,6 +42,8 @@ class ToFront(enum.IntEnum):
     """Finish what was begun, accept no more, and leave."""
     REPORT = 4
     """Write the statistics to the log."""
+    FORGET = 5
+    """Empty the cache: a file has changed that decides what is right."""
 
 
 class ForMaster(NamedTuple):

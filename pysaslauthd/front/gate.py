@@ -1,11 +1,15 @@
 """The path of one login, from the parsed request to its answer, and what the log says of it."""
 
 import asyncio
+import os
+from typing import NamedTuple
 
 from pysaslauthd.config.options import Options
-from pysaslauthd.core.answer import Answer, Cause, Verdict, rejected
+from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected
 from pysaslauthd.core.identity import Identity, identify, is_service_name
+from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import ProtocolError, Request
+from pysaslauthd.front.cache import CredentialCache, cache_options, key_of
 from pysaslauthd.front.pool import Deliver, Pool
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.logs import log
@@ -14,6 +18,14 @@ LONGEST_DELAY = 10.0
 """Seconds; no module can have an answer held back for longer."""
 
 _NO_SERVICE_NAME = rejected(Cause.REQUEST, "service is no name of a file")
+_ACCEPTED_STALE = ACCEPTED._replace(details=("accepted from the cache: the backend cannot be asked",))
+
+
+class _Question(NamedTuple):
+    """A request, all of it, with what stands for its password."""
+
+    identity: Identity
+    digest: bytes
 
 
 class Gate:
@@ -29,16 +41,62 @@ class Gate:
         self._mechanism = options.mechanism.name
         self._names_service_files = options.mechanism.names_service_files
         self._verbose = options.verbose
+        self._cache = CredentialCache(cache_options(options)) if options.cache else None
+        self._uncached = frozenset(map(os.fsencode, options.settings.uncached_services))
+        self._asked: dict[_Question, list[Deliver]] = {}
 
     def login(self, request: Request, deliver: Deliver) -> None:
         """Find the answer to ``request``; ``deliver`` gets it when the client may have it."""
         identity = identify(request, append_realm=self._append_realm)
         if self._names_service_files and not is_service_name(identity.service):
             self._answered(identity, _NO_SERVICE_NAME, deliver)
+        elif self._cache is None or identity.service in self._uncached:
+            self._pool.submit(
+                identity, request.password, lambda answer: self._answered(identity, answer, deliver)
+            )
+        else:
+            self._remember_or_ask(self._cache, identity, request.password, deliver)
+
+    def forget(self) -> None:
+        """What was right may not be so any more."""
+        if self._cache is not None:
+            self._cache.flush()
+
+    def _remember_or_ask(
+        self, cache: CredentialCache, identity: Identity, password: Secret, deliver: Deliver
+    ) -> None:
+        key = key_of(identity)
+        digest = cache.digest(password)
+        now = self._loop.time()
+        if cache.has(key, digest, now):
+            self._statistics.cache_hits += 1
+            self._answered(identity, ACCEPTED, deliver)
             return
-        self._pool.submit(
-            identity, request.password, lambda answer: self._answered(identity, answer, deliver)
-        )
+        rejection = cache.rejection(key, digest, now)
+        if rejection is not None:
+            self._statistics.cache_hits += 1
+            self._answered(identity, rejection, deliver)
+            return
+        self._statistics.cache_misses += 1
+        question = _Question(identity, digest)
+        askers = self._asked.get(question)
+        if askers is not None:
+            # The same in every field, so it is the same client's, asking twice: one answer does for both.
+            askers.append(deliver)
+            self._statistics.joined += 1
+            return
+        self._asked[question] = [deliver]
+        dispatch = cache.dispatch(now)
+
+        def answered(answer: Answer) -> None:
+            cache.learn(key, digest, answer, dispatch)
+            if answer.cause is Cause.BACKEND and cache.has_stale(key, digest, self._loop.time()):
+                self._statistics.cache_stale += 1
+                answer = _ACCEPTED_STALE
+            for each in self._asked.pop(question):
+                self._answered(identity, answer, each)
+
+        self._pool.submit(identity, password, answered)
 
     def refuse(self, error: ProtocolError) -> None:
         """Note a request that was none. There is no failure line: nobody tried to log in."""

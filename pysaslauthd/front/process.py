@@ -41,10 +41,11 @@ class _Front:
         self._pool = Pool(
             self._loop, 0, PoolOptions.of(options), self._master, self._statistics, self._master.ready
         )
+        self._gate = Gate(self._loop, self._pool, options, self._statistics)
         self._listener = Listener(
             self._loop,
             listening,
-            Gate(self._loop, self._pool, options, self._statistics),
+            self._gate,
             ClientOptions.of(options.settings),
             room_for_clients(options),
             self._statistics,
@@ -68,6 +69,8 @@ class _Front:
                 self._listener.drain(self._loop.stop)
             case ToFront.REPORT:
                 self._report()
+            case ToFront.FORGET:
+                self._gate.forget()
 
     def _report(self) -> None:
         counts = dataclasses.asdict(self._statistics)

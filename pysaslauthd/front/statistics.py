@@ -14,6 +14,12 @@ class Statistics:
     accepted: int = 0
     rejected: int = 0
     unavailable: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_stale: int = 0
+    """Accepted from an entry past its end, as the backend could not be asked."""
+    joined: int = 0
+    """Requests that got the answer to another, which was the same in all its fields."""
     malformed: int = 0
     """Requests that were none: a field over its limit, an empty login, a NUL."""
     timed_out: int = 0

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from pysaslauthd.core import verbs
@@ -67,6 +68,8 @@ class Plan(NamedTuple):
     pools: tuple[PoolPlan, ...]
     mux: MuxSocket
     files: SealedFiles
+    watches: tuple[Path, ...]
+    """Files whose change makes the cache worthless."""
     drain_limit: float
     """Seconds in which a front that drains has answered its last login, as every login has a limit."""
 
@@ -210,6 +213,10 @@ class Generation:
     def report(self) -> None:
         """Have the front log its statistics."""
         self._tell(ForFront(ToFront.REPORT))
+
+    def forget(self) -> None:
+        """Have the front empty its cache."""
+        self._tell(ForFront(ToFront.FORGET))
 
     def kill(self) -> None:
         """End it now; logins in hand are lost."""

@@ -20,6 +20,7 @@ from pysaslauthd.master.backoff import Backoff
 from pysaslauthd.master.generation import Generation, Plan, describe_status, has_left
 from pysaslauthd.master.readiness import CANNOT_START, Readiness
 from pysaslauthd.master.runpath import RunPathError
+from pysaslauthd.master.watch import FileWatch
 
 STARTUP_LIMIT = 20.0
 """Seconds in which the first login must be possible, or the start has failed."""
@@ -49,6 +50,7 @@ class Supervisor:
 
     def __init__(self, plan: Plan, readiness: Readiness, reload: Reload) -> None:
         self._plan = plan
+        self._watch = FileWatch(plan.watches, time.monotonic())
         self._readiness = readiness
         self._reload = reload
         self._reload_wanted = False
@@ -118,7 +120,11 @@ class Supervisor:
             self._advance_reload(now)
         if self._current is None and now >= self._backoff.not_before:
             self._current = self._started(self._plan, now)
-        due = [self._tick(now)]
+        for path in self._watch.look(now):
+            log.info(f"{path} has changed; the cache is emptied")
+            for each in self._generations():
+                each.forget()
+        due = [self._tick(now), self._watch.due]
         if self._current is None:
             due.append(self._backoff.not_before)
         if self._startup_ends is not None:

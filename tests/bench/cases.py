@@ -87,16 +87,34 @@ def _pam_attack(service: str) -> dict[str, Run]:
     }
 
 
+def _cached(clients: int, target: float) -> Case:
+    return _side_by_side(
+        f"cached-{clients}",
+        f"shadow, all in the cache: {clients} clients",
+        (*_SHADOW, "-c"),
+        Load(clients, _FEW),
+        target,
+    )
+
+
 CASES = (
+    _cached(1, 1.0),
+    _cached(8, 1.2),
+    _cached(64, 1.6)._replace(
+        comparisons=(
+            Comparison(OURS, ORIGINAL, target=1.6),
+            Comparison(OURS, ORIGINAL, Figure.P99, target=0.25, is_limit=True),
+        )
+    ),
     Case(
-        name="floor-64",
-        shows="what a daemon that does nothing reaches: no figure here is the load generator's limit",
+        name="cached-floor-64",
+        shows="the same beside a daemon that does nothing but answer",
         users=(_FEW,),
         runs={
             "floor": Run(Program.FLOOR, ("2",), Load(64, _FEW)),
-            OURS: Run(Program.OURS, _SHADOW, Load(64, _FEW)),
+            OURS: Run(Program.OURS, (*_SHADOW, "-c"), Load(64, _FEW)),
         },
-        comparisons=(Comparison(OURS, "floor"),),
+        comparisons=(Comparison(OURS, "floor", target=0.7),),
     ),
     _shadow(5),
     _shadow(16),

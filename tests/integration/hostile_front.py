@@ -158,6 +158,7 @@ def main() -> int:
         (PoolPlan("idle", Rights(None), LIMIT, worker),),
         mux,
         SealedFiles(),
+        watches=(),
         drain_limit=10,
     )
     return Supervisor(plan, Readiness(), lambda: None).run()

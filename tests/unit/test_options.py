@@ -62,7 +62,6 @@ class TestFlags:
             ("-T", "-T has no effect"),
             ("-H x", "-H is an old name of -O"),
             ("-O x", "-O has no effect: mechanism shadow takes no option"),
-            ("-c", "no credential cache"),
         ],
     )
     def test_that_do_nothing_warn(self, arguments: str, warning: str) -> None:

@@ -1,0 +1,158 @@
+"""The credential cache: what was right a while ago, so that nobody has to be asked again.
+
+In this process's memory only. An entry holds no password but a keyed hash of it, under a key drawn at
+the start, so that neither a page on a disk nor two equal passwords tell anything.
+"""
+
+import hashlib
+import hmac
+import secrets
+from typing import Any, NamedTuple
+
+from pysaslauthd.config.options import Options
+from pysaslauthd.core.answer import Answer, Cause, Verdict
+from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.secret import Secret
+
+BUCKETS_PER_SLOT = 6
+BYTES_PER_SLOT = 576
+"""Of the original's file, which ``-s`` gives the size of; ours has as many entries as fit there."""
+
+DEFAULT_KIB = 963
+"""What makes the 1,711 slots that the original has without ``-s``, as nearly as KiB can say it."""
+
+DIGEST_SIZE = 32
+
+Key = tuple[bytes, bytes, bytes]
+"""Login, realm and service: never joined, or ``a`` and ``bc`` would be ``ab`` and ``c``."""
+
+
+class CacheOptions(NamedTuple):
+    """How much is remembered and how long. Times in seconds; 0 turns what it is for off."""
+
+    capacity: int
+    lifetime: float
+    """Infinite for entries that never end."""
+    rejected_lifetime: float = 0.0
+    """Of wrong passwords."""
+    stale_lifetime: float = 0.0
+    """How long beyond its end an entry counts while the backend cannot be asked."""
+
+
+class Dispatch(NamedTuple):
+    """When a question was asked, without which its answer cannot be judged later."""
+
+    time: float
+    epoch: int
+
+
+class _Entry(NamedTuple):
+    digest: bytes
+    expires: float
+
+
+class _Rejection(NamedTuple):
+    answer: Answer
+    expires: float
+
+
+class CredentialCache:
+    """Least recently used goes first. Times are the loop's, in seconds.
+
+    Age counts from the moment at which the mechanism was asked, and a hit does not renew it. Wrong
+    passwords, if they are remembered at all, have a place of their own, so that no flood of them
+    displaces a right one.
+    """
+
+    def __init__(self, options: CacheOptions) -> None:
+        self._options = options
+        self._entries: dict[Key, _Entry] = {}
+        self._rejections: dict[tuple[Key, bytes], _Rejection] = {}
+        self._secret = secrets.token_bytes(DIGEST_SIZE)
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def digest(self, password: Secret) -> bytes:
+        """What stands for a password here."""
+        return hashlib.blake2b(password.reveal(), digest_size=DIGEST_SIZE, key=self._secret).digest()
+
+    def has(self, key: Key, digest: bytes, now: float) -> bool:
+        """Whether this password was right for this key, lately enough."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return False
+        if entry.expires <= now:
+            if entry.expires + self._options.stale_lifetime <= now:
+                del self._entries[key]
+            return False
+        if not hmac.compare_digest(entry.digest, digest):
+            return False
+        # To the end of the order, as the one used last.
+        del self._entries[key]
+        self._entries[key] = entry
+        return True
+
+    def has_stale(self, key: Key, digest: bytes, now: float) -> bool:
+        """Whether it would be right if entries counted a while longer."""
+        entry = self._entries.get(key)
+        return (
+            entry is not None
+            and now < entry.expires + self._options.stale_lifetime
+            and hmac.compare_digest(entry.digest, digest)
+        )
+
+    def rejection(self, key: Key, digest: bytes, now: float) -> Answer | None:
+        """The answer that this same wrong password got lately, if that is remembered."""
+        rejection = self._rejections.get((key, digest))
+        return rejection.answer if rejection is not None and rejection.expires > now else None
+
+    def dispatch(self, now: float) -> Dispatch:
+        """To be noted when the mechanism is asked, and given to :meth:`learn` with what it said."""
+        return Dispatch(now, self._epoch)
+
+    def learn(self, key: Key, digest: bytes, answer: Answer, dispatch: Dispatch) -> None:
+        """Remember an answer, if it is worth it and all was not forgotten since the question was asked."""
+        if dispatch.epoch != self._epoch:
+            return
+        if answer.verdict is Verdict.ACCEPT:
+            self._entries.pop(key, None)
+            self._entries[key] = _Entry(digest, dispatch.time + self._options.lifetime)
+            _bound(self._entries, self._options.capacity)
+        elif self._options.rejected_lifetime and answer.cause is Cause.WRONG_PASSWORD:
+            expires = dispatch.time + self._options.rejected_lifetime
+            self._rejections.pop((key, digest), None)
+            self._rejections[key, digest] = _Rejection(answer, expires)
+            _bound(self._rejections, self._options.capacity)
+
+    def flush(self) -> None:
+        """Forget all, and what is on its way too."""
+        self._epoch += 1
+        self._entries.clear()
+        self._rejections.clear()
+
+
+def capacity_of(kib: int) -> int:
+    """How many entries ``-s`` means: as many as the original keeps in so many KiB."""
+    return max(1, kib * 1024 // BYTES_PER_SLOT) * BUCKETS_PER_SLOT
+
+
+def cache_options(options: Options) -> CacheOptions:
+    """What the command line says of it."""
+    return CacheOptions(
+        capacity=capacity_of(options.cache_kib or DEFAULT_KIB),
+        lifetime=float("inf") if options.cache_seconds is None else float(options.cache_seconds),
+        rejected_lifetime=options.settings.cache_rejected,
+        stale_lifetime=options.settings.cache_stale,
+    )
+
+
+def key_of(identity: Identity) -> Key:
+    """What an entry is known by; the client's address is not part of it."""
+    return identity.login, identity.realm, identity.service
+
+
+def _bound(entries: dict[Any, Any], capacity: int) -> None:
+    if len(entries) > capacity:
+        del entries[next(iter(entries))]
