@@ -29,9 +29,10 @@ HURRY = 1.0
 
 _CLOSE_WITHOUT_ANSWER = b""
 
-# Plain numbers: members of an enumeration take longer to combine and to pass than a system call.
-_DONT_WAIT = int(socket.MSG_DONTWAIT)
-_SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+DONT_WAIT = int(socket.MSG_DONTWAIT)
+"""A plain number, as a member of an enumeration takes longer to pass than the system call takes."""
+
+SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
 class ClientOptions(NamedTuple):
@@ -95,6 +96,7 @@ class Client:
 
     __slots__ = (
         "_expects_address",
+        "_head",
         "_house",
         "_is_awaited",
         "_is_closed",
@@ -109,15 +111,29 @@ class Client:
         self._socket = connection
         self._reader: RequestReader | None = None
         """None while nothing has come; and a request that comes in one piece, as nearly all do, needs none."""
+        self._head: bytes | None = None
+        """What was read before this client was one."""
         self._timer: asyncio.TimerHandle | None = None
         self._is_awaited = False
         self._expects_address = False
         self._is_watched = False
         self._is_closed = False
 
-    def begin(self) -> None:
-        """Read what is there already, which is nearly always all, and wait for the rest if not."""
+    def begin(self, head: bytes | None) -> None:
+        """Take what was read already, nearly always all, and wait for the rest if it was not; None for nothing yet."""
+        self._head = head
         self._read()
+
+    @_closing_on_error
+    def linger(self) -> None:
+        """It has its answer: close without destroying it, as bytes that were not read would reset the peer."""
+        if self._drained():
+            self.close()
+            return
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._watch(self._drain)
+        self._set_timer(LINGER, self.close)
 
     def hurry(self) -> None:
         """The front is leaving: what has not been asked soon will not be answered."""
@@ -155,8 +171,10 @@ class Client:
         """What the socket holds: the request, if it is all there, and whether the peer closed."""
         limits = self._house.options.limits
         while True:
+            data, self._head = self._head, None
             try:
-                data = self._socket.recv(CHUNK, _DONT_WAIT)
+                if data is None:
+                    data = self._socket.recv(CHUNK, DONT_WAIT)
             except BlockingIOError:
                 return self._reader.settle() if self._reader is not None else None, False
             if self._reader is None:
@@ -223,27 +241,17 @@ class Client:
 
     def _reply(self, reply: bytes) -> None:
         try:
-            self._socket.send(reply, _SEND_FLAGS)
+            self._socket.send(reply, SEND_FLAGS)
         except OSError:
             self._house.statistics.unheard += 1
             self.close()
         else:
-            self._linger()
-
-    def _linger(self) -> None:
-        """Close without destroying the reply: bytes that were not read would reset the peer."""
-        if self._drained():
-            self.close()
-            return
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-        self._watch(self._drain)
-        self._set_timer(LINGER, self.close)
+            self.linger()
 
     @_closing_on_error
     def _drain(self) -> None:
         try:
-            if self._socket.recv(CHUNK, _DONT_WAIT):
+            if self._socket.recv(CHUNK, DONT_WAIT):
                 return
         except BlockingIOError:
             return
@@ -253,7 +261,7 @@ class Client:
 
     def _drained(self) -> bool:
         try:
-            return not self._socket.recv(CHUNK, _DONT_WAIT)
+            return not self._socket.recv(CHUNK, DONT_WAIT)
         except OSError:
             return True
 

@@ -41,6 +41,7 @@ class Gate:
         self._mechanism = options.mechanism.name
         self._names_service_files = options.mechanism.names_service_files
         self._verbose = options.verbose
+        self.has_cache = options.cache
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         self._uncached = frozenset(map(os.fsencode, options.settings.uncached_services))
         self._asked: dict[_Question, list[Deliver]] = {}
@@ -56,6 +57,18 @@ class Gate:
             )
         else:
             self._remember_or_ask(self._cache, identity, request.password, deliver)
+
+    def remembers(self, request: Request) -> bool:
+        """Whether it is known to be right without a question to anybody; then it is noted, too."""
+        cache = self._cache
+        if cache is None or request.service in self._uncached:
+            return False
+        identity = identify(request, append_realm=self._append_realm)
+        if not cache.has(key_of(identity), cache.digest(request.password), self._loop.time()):
+            return False
+        self._statistics.cache_hits += 1
+        self._note(identity, ACCEPTED)
+        return True
 
     def forget(self) -> None:
         """What was right may not be so any more."""

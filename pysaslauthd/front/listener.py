@@ -5,8 +5,11 @@ import errno
 import socket
 from collections.abc import Callable
 
+from pysaslauthd import logs
+from pysaslauthd.core.answer import ACCEPTED
+from pysaslauthd.core.wire import read_whole
 from pysaslauthd.deadlines import Deadlines
-from pysaslauthd.front.client import Client, ClientOptions
+from pysaslauthd.front.client import CHUNK, DONT_WAIT, SEND_FLAGS, Client, ClientOptions
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.logs import log
@@ -41,6 +44,7 @@ class Listener:
         self.statistics = statistics
         self._socket = listening
         self._limit = limit
+        self._accepted = options.reply(ACCEPTED)
         self._silent: dict[Client, None] = {}
         self._patience = Deadlines(loop, options.read_timeout, Client.lose_patience)
         self._clients: set[Client] = set()
@@ -92,10 +96,47 @@ class Listener:
         if is_full:
             self._evict()
         connection = socket.SocketType(_FAMILY, _TYPE, 0, descriptor)
+        try:
+            self._greet(connection)
+        except Exception as error:  # noqa: BLE001  (a bug of ours costs this client its answer, and nobody else anything)
+            log.error(f"internal error: {logs.describe(error)}")
+            connection.close()
+        return True
+
+    def _greet(self, connection: socket.SocketType) -> None:
+        """Answer at once who asks what is remembered, as most do where there is a cache; all others become clients."""
+        try:
+            head = connection.recv(CHUNK, DONT_WAIT)
+        except BlockingIOError:
+            head = None
+        except OSError:
+            connection.close()
+            return
+        is_known = False
+        if head and self.gate.has_cache and len(head) < CHUNK:
+            request = read_whole(head, self.options.limits)
+            is_known = request is not None and self.gate.remembers(request)
+        if is_known and self._is_told(connection):
+            return
         client = Client(self, connection)
         self._clients.add(client)
         self.statistics.clients += 1
-        client.begin()
+        if is_known:
+            client.linger()
+        else:
+            client.begin(head)
+
+    def _is_told(self, connection: socket.SocketType) -> bool:
+        """Say OK, and whether that was all; if not, there is more to read before it may be closed."""
+        try:
+            connection.send(self._accepted, SEND_FLAGS)
+            if connection.recv(CHUNK, DONT_WAIT):
+                return False
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.statistics.unheard += 1
+        connection.close()
         return True
 
     def _cannot_accept(self, error: OSError) -> bool:

@@ -54,7 +54,7 @@ def talk(gate: Gate, data: bytes) -> tuple[bytes, int]:
     with ours:
         ours.sendall(data)
         client = Client(house, theirs)  # type: ignore[arg-type]
-        client.begin()
+        client.begin(None)
         heard = read_to_end(ours)
         client.close()
     house.loop.close()
