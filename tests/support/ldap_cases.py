@@ -8,6 +8,7 @@ HEAD = "ldap_servers: $ldap\nldap_search_base: $people\n"
 SERVICE = "ldap_bind_dn: $reader\nldap_password: $reader_password\n"
 
 UNAVAILABLE = "our side or the directory broke, which says nothing of the password"
+ANONYMOUS = "a DN without a password binds anonymously; the original sends the DN, which most servers refuse"
 CUT = "the original cuts a password at 127 bytes"
 EMPTY_DN = "the original takes an empty DN for a success"
 INJECTION = "the original lets a login add parts to a DN"

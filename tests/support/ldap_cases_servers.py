@@ -1,6 +1,7 @@
 """Files that say which servers there are and how they are spoken to."""
 
 from support.ldap_cases import (
+    ANONYMOUS,
     CIPHERS,
     CUT,
     HEAD,
@@ -50,7 +51,11 @@ SERVERS = (
     Case(
         "unknown-service-account", HEAD + "ldap_bind_dn: cn=no,$suffix\nldap_password: x\n", unavailable(U0)
     ),
-    Case("service-without-password", HEAD + "ldap_bind_dn: $reader\n", unavailable(U0)),
+    Case(
+        "service-without-password",
+        HEAD + "ldap_bind_dn: $reader\n",
+        (right(U0, "NO", ours="OK", because=ANONYMOUS), wrong(U0)),
+    ),
     Case("anonymous-refused", _servers("$strict"), unavailable(U0)),
     Case("anonymous-refused-to-others", _servers("$strict", SERVICE), CHECKED),
     Case(

@@ -92,6 +92,7 @@ class Channel:
         self._ids = itertools.count(1)
         self._outbox = bytearray()
         self._is_writing = False
+        connection.setblocking(False)
         loop.add_reader(connection.fileno(), self._on_readable)
         if self._is_tls:
             # What came with the end of the handshake is in OpenSSL's hands, and makes nothing readable.
