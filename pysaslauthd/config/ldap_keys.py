@@ -50,10 +50,14 @@ class PartError(SettingError):
         self.found = found
 
 
+_USUALLY_FORBIDDEN = frozenset({"noplain", "noanonymous"})
+
+
 class SecurityProperties(NamedTuple):
     """``ldap_sasl_secprops``: what the SASL bind must not be, and the bits of its layer.
 
-    ``forbidden`` has Cyrus SASL's words, such as ``noplain``; it is empty for ``none``.
+    ``forbidden`` has Cyrus SASL's words, such as ``noplain``; it is empty for ``none``, and libldap's own
+    where the file has numbers alone.
     """
 
     forbidden: frozenset[str] = frozenset()
@@ -133,21 +137,24 @@ def read_attribute(text: str) -> str:
 
 def read_security_properties(text: str) -> SecurityProperties:
     """Words of Cyrus SASL with commas between them."""
-    forbidden: set[str] = set()
+    forbidden: set[str] | None = None
     numbers: dict[str, int | None] = {"minssf": 0, "maxssf": LARGEST_INTEGER, "maxbufsize": None}
     for word in text.lower().split(","):
         name, equals, number = word.strip().partition("=")
         if name == "none" and not equals:
-            forbidden.clear()
+            forbidden = set()
         elif name in _PROPERTIES and not equals:
-            forbidden.add(name)
+            forbidden = (forbidden or set()) | {name}
         elif name in numbers and re.fullmatch(r"[0-9]{1,9}", number):
             numbers[name] = int(number)
         else:
             known = ", ".join(sorted(_PROPERTIES))
             raise PartError(f"none, {known}, minssf=N, maxssf=N or maxbufsize=N", word.strip())
     return SecurityProperties(
-        frozenset(forbidden), numbers["minssf"] or 0, numbers["maxssf"] or 0, numbers["maxbufsize"]
+        _USUALLY_FORBIDDEN if forbidden is None else frozenset(forbidden),
+        numbers["minssf"] or 0,
+        numbers["maxssf"] or 0,
+        numbers["maxbufsize"],
     )
 
 

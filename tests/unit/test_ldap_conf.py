@@ -422,7 +422,10 @@ class TestWords:
                 "NoPlain, noanonymous,NODICT",
                 SecurityProperties(frozenset({"noplain", "noanonymous", "nodict"})),
             ),
-            ("minssf=0,maxssf=0,maxbufsize=65536", SecurityProperties(frozenset(), 0, 0, 65536)),
+            (
+                "minssf=0,maxssf=0,maxbufsize=65536",
+                SecurityProperties(frozenset({"noplain", "noanonymous"}), 0, 0, 65536),
+            ),
             (
                 "noactive,forwardsec,passcred",
                 SecurityProperties(frozenset({"noactive", "forwardsec", "passcred"})),
