@@ -251,6 +251,18 @@ class TestAnAnswer:
         server.lies.clear()
 
 
+def test_a_search_that_is_given_up_and_goes_on_harms_nobody_else() -> None:
+    """The server does not hear that it was abandoned; its connection is of no use any more."""
+    endless = itertools.chain([itertools.repeat], itertools.repeat(None))
+
+    def search(number: int) -> Iterable[bytes]:
+        return itertools.repeat(entry(number, NAME)) if next(endless) else [entry(number, NAME), done(number)]
+
+    with Lying({SEARCH: search}) as server, ours(configuration(uri_of(server.port)), "-n", "1") as daemon:
+        assert right(daemon) == "-"
+        assert [right(daemon) for _ in range(3)] == ["OK"] * 3
+
+
 def test_connections_that_a_firewall_forgot_are_noticed_by_nobody() -> None:
     """It says so to who uses one, and then all that are no younger are of no use either."""
     with Lying() as server:

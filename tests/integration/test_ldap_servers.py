@@ -102,7 +102,7 @@ class TestAServerThatFails:
     def test_by_being_slow_is_not_waited_for_longer_than_an_operation_may_take(
         self, directories: tuple[Slapd, Slapd]
     ) -> None:
-        """It answers, a byte now and then."""
+        """It answers, a byte now and then; and when that was seen, it is left aside as the others."""
         first, second = directories
         with (
             TcpProxy(first.port) as proxy,
@@ -114,6 +114,8 @@ class TestAServerThatFails:
             with Logins(daemon, [U0] * 5) as logins:
                 assert logins.verdicts() == {"OK"}
             assert time.monotonic() - begun < LIMIT
+            wait_log(daemon, LEFT)
+            assert [right(daemon), wrong(daemon)] == ["OK", "NO"]
 
     def test_before_or_inside_the_tls_handshake_is_no_different(
         self, encrypted: Slapd, certificates: Certificates

@@ -249,7 +249,7 @@ class TestManyHangups:
     ) -> None:
         with ours(configuration(directory.ldap, timeout=1)) as daemon, contextlib.ExitStack() as stack:
             hanging = []
-            for _ in range(8):
+            for _ in range(6):
                 hanging.append(stack.enter_context(Login(daemon, SLOW)))
                 reloads = daemon.log.count(RELOADED)
                 daemon.reload()
