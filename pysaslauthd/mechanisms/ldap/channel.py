@@ -29,6 +29,9 @@ KEPT_ENTRIES = 2
 KEPT_REFERENCES = 8
 """Other places to search that are remembered."""
 
+MOST_UNWANTED = 1000
+"""Entries and references of what was given up: a server that goes on with it takes everybody's connection."""
+
 LARGEST_BACKLOG = 8 << 20
 """Bytes that a server may leave unread: more than 32 of the largest requests there are."""
 
@@ -92,6 +95,7 @@ class Channel:
         self._ids = itertools.count(1)
         self._outbox = bytearray()
         self._is_writing = False
+        self._unwanted = 0
         connection.setblocking(False)
         loop.add_reader(connection.fileno(), self._on_readable)
         if self._is_tls:
@@ -252,6 +256,9 @@ class Channel:
     def _collect(self, answer: Entry | Reference) -> None:
         pending = self._pending.get(answer.id)
         if pending is None:
+            self._unwanted += 1
+            if self._unwanted > MOST_UNWANTED:
+                self._lose("the server goes on with what was given up", is_silence=False)
             return
         if pending.operation is not Operation.SEARCH:
             raise Malformed("an answer to another kind of request")

@@ -141,8 +141,10 @@ class Server:
             self.probe()
             raise
         except (ConnectError, LostError) as error:
-            # While others get their answers, one that does not come is the request's own fault.
-            if not any(each.heard_since(begun) for each in self._lanes.values()):
+            if any(each.heard_since(begun) for each in self._lanes.values()):
+                # While others get their answers, one that does not come may be the request's own fault.
+                self.probe()
+            else:
                 self._doubt(error)
             raise
         return result
