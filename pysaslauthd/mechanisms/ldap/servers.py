@@ -134,12 +134,6 @@ class Server:
                     raise
                 lane.drop_idle()
                 result = await _use(lane, action)
-            if result.code in BUSY_CODES:
-                raise BusyError(f"it answers {Code(result.code).name.lower()}")
-        except BusyError:
-            # It may be so for one entry alone, which a proxying server has from elsewhere.
-            self.probe()
-            raise
         except (ConnectError, LostError) as error:
             if any(each.heard_since(begun) for each in self._lanes.values()):
                 # While others get their answers, one that does not come may be the request's own fault.
@@ -147,7 +141,7 @@ class Server:
             else:
                 self._doubt(error)
             raise
-        return result
+        return self._not_busy(result)
 
     async def run(self, action: Callable[[Connector, Endpoint, Attempt], Answered]) -> Answered:
         """Run a login that blocks, on a connection of its own.
@@ -160,7 +154,11 @@ class Server:
         except ConnectError as error:
             self._doubt(error)
             raise
+        return self._not_busy(result)
+
+    def _not_busy(self, result: Answered) -> Answered:
         if result.code in BUSY_CODES:
+            # It may be so for one entry alone, which a proxying server has from elsewhere.
             self.probe()
             raise BusyError(f"it answers {describe_code(result.code)}")
         return result
