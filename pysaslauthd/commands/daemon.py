@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pysaslauthd import logs
+from pysaslauthd.commands import examine
+from pysaslauthd.commands.configuration import Configuration
 from pysaslauthd.commands.planner import Planner
+from pysaslauthd.config.command_line import Action, CommandLine, read_command_line, usage
+from pysaslauthd.config.given import NoMechanismError
 from pysaslauthd.config.options import (
     EXIT_ALREADY_RUNNING,
     EXIT_FAILURE,
+    EXIT_USAGE,
     OptionError,
     Options,
-    read_options,
 )
 from pysaslauthd.config.settings import Settings
 from pysaslauthd.logs import log
@@ -43,18 +47,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.SIGINT, signal.SIG_DFL
     )  # until the supervisor runs, Ctrl-C ends us, without a traceback
     _secure_standard_streams()
+    line = read_command_line(sys.argv[1:] if arguments is None else arguments)
+    if line.action is not Action.RUN:
+        return _examine(line)
+    configuration = Configuration(line)
     try:
-        options = read_options(sys.argv[1:] if arguments is None else arguments)
+        options = configuration.read().options
+    except NoMechanismError as error:
+        raise usage(EXIT_USAGE, str(error)) from None
     except OptionError as error:
         logs.configure(verbose=False, syslog=Settings().syslog_socket, stderr=True)
         _log_lines(str(error))
         return EXIT_FAILURE
     logs.configure(verbose=options.verbose, syslog=options.settings.syslog_socket, stderr=True)
     try:
-        return _start(options)
+        return _start(configuration, options)
     except StartError as error:
         _log_lines(str(error))
         return error.status
+
+
+def _examine(line: CommandLine) -> int:
+    """What does not start a daemon."""
+    logs.configure(verbose=False, syslog=None, stderr=True)
+    if line.imported is not None:
+        return examine.convert(line.imported)
+    run = examine.check if line.action is Action.CHECK else examine.show
+    return run(Configuration(line))
 
 
 def _secure_standard_streams() -> None:
@@ -72,7 +91,7 @@ def _log_lines(text: str) -> None:
         log.error(line)
 
 
-def _start(options: Options) -> int:
+def _start(configuration: Configuration, options: Options) -> int:
     try:
         runpath.enter(options.run_path)
     except RunPathError as error:
@@ -85,8 +104,8 @@ def _start(options: Options) -> int:
         if lock_owner(options.run_path / PID_FILE) is not None:
             raise StartError(_ANOTHER_INSTANCE, EXIT_ALREADY_RUNNING)
         if options.foreground:
-            return _supervise(options, Readiness())
-        return _detach(options)
+            return _supervise(configuration, options, Readiness())
+        return _detach(configuration, options)
 
 
 def _log_options(options: Options) -> None:
@@ -107,7 +126,7 @@ def _start_lock(path: Path) -> LockFile:
         ) from None
 
 
-def _detach(options: Options) -> int:
+def _detach(configuration: Configuration, options: Options) -> int:
     """Fork the daemon, which does not return from here, and wait for what becomes of it."""
     read, write = os.pipe()
     sys.stdout.flush()
@@ -115,7 +134,7 @@ def _detach(options: Options) -> int:
     if os.fork() == 0:
         status = EXIT_FAILURE
         try:
-            status = _daemon(options, write)
+            status = _daemon(configuration, options, write)
         finally:
             # The parent's lock is the parent's to remove: nothing of its frames may run here.
             os._exit(status)
@@ -127,7 +146,7 @@ def _detach(options: Options) -> int:
     return outcome.status
 
 
-def _daemon(options: Options, pipe: int) -> int:
+def _daemon(configuration: Configuration, options: Options, pipe: int) -> int:
     hold_signals()
     os.setsid()
     for descriptor in (1, 2):
@@ -141,7 +160,7 @@ def _daemon(options: Options, pipe: int) -> int:
     try:
         with LockFile(path) as pid_file:
             pid_file.write_pid()
-            return _supervise(options, ready)
+            return _supervise(configuration, options, ready)
     except LockedByAnotherError as error:
         log.error(f"could not lock pid file {path}: {error.strerror}")
         failure = StartError(_ANOTHER_INSTANCE, EXIT_ALREADY_RUNNING)
@@ -157,7 +176,7 @@ def _daemon(options: Options, pipe: int) -> int:
     return failure.status
 
 
-def _supervise(options: Options, ready: Readiness) -> int:
+def _supervise(configuration: Configuration, options: Options, ready: Readiness) -> int:
     hold_signals()
     log.info(f"master pid is: {os.getpid()}")
     try:
@@ -173,7 +192,7 @@ def _supervise(options: Options, ready: Readiness) -> int:
     except RunPathError as error:
         raise StartError(str(error)) from None
     log.info(f"listening on socket: {mux.path}")
-    planner = Planner(options, user, mux, module)
+    planner = Planner(configuration, options, user, mux, module)
     plan = planner.first()
     for text in filter(None, (warning, *(privileges.missing_rights(pool.rights) for pool in plan.pools))):
         log.warning(text)

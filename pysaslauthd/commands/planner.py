@@ -1,13 +1,16 @@
-"""What the master starts, with which rights, from the options and from what the files hold now."""
+"""What the master starts, with which rights, from what counts and from what the files hold now."""
 
 import functools
+import os
 import socket
 from types import ModuleType
 
+from pysaslauthd.commands.configuration import Configuration
 from pysaslauthd.config.mechanisms import Privilege
-from pysaslauthd.config.options import Options
+from pysaslauthd.config.options import OptionError, Options
 from pysaslauthd.front import process as front
 from pysaslauthd.logs import log
+from pysaslauthd.master import privileges
 from pysaslauthd.master.generation import FrontPlan, Plan, PoolPlan
 from pysaslauthd.master.inspection import inspected
 from pysaslauthd.master.privileges import Rights, User
@@ -22,71 +25,111 @@ DRAIN_MARGIN = 15.0
 class Planner:
     """Makes a plan at the start and at each reload. ``module`` is the mechanism, imported: children read no code from disk."""
 
-    def __init__(self, options: Options, user: User | None, mux: MuxSocket, module: ModuleType) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        options: Options,
+        user: User | None,
+        mux: MuxSocket,
+        module: ModuleType,
+    ) -> None:
+        self._configuration = configuration
         self._options = options
+        """With what the daemon started."""
         self._user = user
         self._mux = mux
         self._module = module
 
     def first(self) -> Plan:
-        """The plan to start with. A configuration that will not do is said in the log and can be mended later."""
-        files, found = self._files()
-        for line in found.errors:
-            log.error(line)
+        """The plan to start with. A mechanism's file that will not do is said in the log and can be mended later."""
+        files, found = files_of(self._options, self._user, self._module)
+        _log(found)
         if found.errors:
             log.error("no login is possible until that is mended and the daemon told by HUP to reload")
-        return self._plan(files)
+        return self._plan(self._options, self._user, files)
 
     def again(self) -> Plan | None:
-        """The plan after a reload; None if the configuration will not do, which the log then says."""
-        files, found = self._files()
-        if not found.errors:
-            return self._plan(files)
-        files.close()
-        for line in found.errors:
-            log.error(line)
-        log.error("not reloaded: what was in force stays so")
-        return None
+        """The plan after a reload; None if what is written now will not do, which the log then says."""
+        try:
+            options = self._reread()
+            user, warning = privileges.unprivileged_user(options.user)
+        except OptionError as error:
+            _refuse(str(error))
+            return None
+        except LookupError as error:
+            _refuse(str(error.args[0]))
+            return None
+        for text in filter(None, (*options.warnings, warning)):
+            log.warning(text)
+        files, found = files_of(options, user, self._module)
+        _log(found)
+        if found.errors:
+            files.close()
+            _refuse()
+            return None
+        return self._plan(options, user, files)
 
-    def _files(self) -> tuple[SealedFiles, Inspection]:
-        files = SealedFiles()
-        configuration = self._options.configuration
-        if configuration is None:
-            return files, Inspection()
-        files.add(configuration)
-        found = inspected(
-            files, lambda copies: self._module.inspect(self._options, copies), Rights(self._user)
-        )
-        for line in found.warnings:
-            log.warning(line)
-        return files, found
+    def _reread(self) -> Options:
+        """What counts now, less what a reload cannot change.
 
-    def _plan(self, files: SealedFiles) -> Plan:
-        options, mechanism, module = self._options, self._options.mechanism, self._module
+        :raises OptionError: something is wrong.
+        """
+        effective = self._configuration.read()
+        options, warnings = effective.keeping(self._options)
+        if options.user != self._options.user and os.geteuid() != 0:
+            warnings.append(f"user ({effective.origins['user']}) has no effect: not started by root")
+        for text in warnings:
+            log.warning(text)
+        return options
+
+    def _plan(self, options: Options, user: User | None, files: SealedFiles) -> Plan:
+        mechanism, module, settings = options.mechanism, self._module, options.settings
 
         def run_worker(channel: socket.socket) -> None:
             if mechanism.concurrency > 1:
-                concurrent.run(channel, module.Worker(options, files), options.settings.login_timeout)
+                concurrent.run(channel, module.Worker(options, files), settings.login_timeout)
             else:
                 worker.run(channel, module.Worker(options, files))
 
-        reads = tuple(file.path(options.settings) for file in mechanism.reads)
+        reads = tuple(file.path(settings) for file in mechanism.reads)
         keeps_all = mechanism.privilege is Privilege.ALL
         pool = PoolPlan(
             name=mechanism.name,
-            rights=Rights(self._user, reads, keeps_all),
+            rights=Rights(user, reads, keeps_all),
             # A retired worker may still be leaving when its successor starts.
             limit=options.most_workers + options.workers,
             main=run_worker,
             runs_programs=keeps_all,
             descriptors=files.descriptors,
         )
-        settings = options.settings
         return Plan(
-            front=FrontPlan(Rights(self._user), functools.partial(front.run, options=options)),
+            front=FrontPlan(Rights(user), functools.partial(front.run, options=options)),
             pools=(pool,),
             mux=self._mux,
             files=files,
             watches=tuple(file.path(settings) for file in mechanism.watches) if options.cache else (),
             drain_limit=settings.queue_timeout + settings.login_timeout + DRAIN_MARGIN,
         )
+
+
+def files_of(options: Options, user: User | None, module: ModuleType) -> tuple[SealedFiles, Inspection]:
+    """Copies of the files that the mechanism ``module`` is configured by, and what it says of them. To be closed."""
+    files = SealedFiles()
+    configuration = options.configuration
+    if configuration is None:
+        return files, Inspection()
+    files.add(configuration)
+    return files, inspected(files, lambda copies: module.inspect(options, copies), Rights(user))
+
+
+def _log(found: Inspection) -> None:
+    for line in found.warnings:
+        log.warning(line)
+    for line in found.errors:
+        log.error(line)
+
+
+def _refuse(text: str = "") -> None:
+    for line in text.splitlines():
+        log.error(line)
+    log.error("not reloaded: what was in force stays so")

@@ -11,19 +11,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pysaslauthd.config.complaints import Complaints, cut
 from pysaslauthd.config.ldap_keys import KEYS, PREFIX, LdapConf, PartError, Tolerated, tokens_in
 from pysaslauthd.config.settings import SettingError, did_you_mean
 from pysaslauthd.core.secret import Secret
 
 LARGEST_FILE = 1 << 20
 """Bytes. What is larger is no configuration, but a file that was named by mistake."""
-
-MOST_MESSAGES = 50
-"""Errors that are told of one file, and warnings."""
-
-LONGEST_MESSAGE = 500
-LONGEST_SHOWN = 80
-"""Characters of a message, and of a value in it."""
 
 _BLANKS = b" \t\v\f\r"
 _LINE = re.compile(rb"([A-Za-z0-9_-]+)([ \t\v\f]*):[ \t\v\f\r]*(.*)", re.DOTALL)
@@ -57,34 +51,6 @@ def read_ldap_conf(data: bytes, source: str) -> LdapConf:
     return reading.result()
 
 
-class _Messages:
-    """The first messages on a file, none of them long; those after them are counted.
-
-    A file of another kind, named by mistake, would fill the log.
-    """
-
-    def __init__(self, source: str, kind: str) -> None:
-        self._source = source
-        self._kind = kind
-        self._texts: list[str] = []
-        self._untold = 0
-
-    def add(self, number: int, text: str) -> None:
-        if self.is_full:
-            self._untold += 1
-        else:
-            self._texts.append(f"{self._source}:{number}: {text[:LONGEST_MESSAGE]}")
-
-    @property
-    def is_full(self) -> bool:
-        return len(self._texts) >= MOST_MESSAGES
-
-    def all(self) -> list[str]:
-        if self._untold:
-            return [*self._texts, f"{self._source}: {self._untold} more {self._kind}"]
-        return self._texts
-
-
 class _Reading:
     """What is known of a file when some of its lines have been read."""
 
@@ -93,8 +59,8 @@ class _Reading:
         self._values: dict[str, Any] = {}
         self._lines: dict[str, int] = {}
         self._unreadable: set[str] = set()
-        self._errors = _Messages(source, "errors")
-        self._warnings = _Messages(source, "warnings")
+        self._errors = Complaints(source, "errors")
+        self._warnings = Complaints(source, "warnings")
         self._saw_carriage_return = False
         self.fail = self._errors.add
         self.warn = self._warnings.add
@@ -157,7 +123,7 @@ class _Reading:
         except SettingError as error:
             found = error.found if isinstance(error, PartError) else text
             self._unreadable.add(name)
-            self.fail(number, f"{key}: expected {error}, found {_cut(found)!r}")
+            self.fail(number, f"{key}: expected {error}, found {cut(found)!r}")
             return
         if isinstance(value, Tolerated):
             self.warn(number, f"{key}: {value.warning}")
@@ -197,10 +163,6 @@ def _malformed(line: bytes) -> str:
     return f"{key}: expected a colon behind the key" if key in KEYS else "expected KEY: VALUE"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
-
-
 def _contradictions(conf: LdapConf) -> Iterator[tuple[tuple[str, ...], str]]:
     """What could never work or would let anybody in: the keys involved, the first to be named, and why."""
     ldaps = next((uri for uri in conf.servers if uri.lower().startswith("ldaps:")), None)
@@ -217,7 +179,7 @@ def _contradictions(conf: LdapConf) -> Iterator[tuple[tuple[str, ...], str]]:
             example = "uid=%u,ou=people,dc=example,dc=org"
             yield (
                 names,
-                f"expected the DN of a user for fastbind, such as {example}, found {_cut(conf.filter)!r}",
+                f"expected the DN of a user for fastbind, such as {example}, found {cut(conf.filter)!r}",
             )
         elif not tokens_in(conf.filter) & _TOKENS:
             yield names, "expected a token such as %u; everybody would bind as the same user"

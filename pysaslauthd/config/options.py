@@ -1,19 +1,26 @@
-"""The command line: every option of saslauthd with its meaning and default, and ours beside them.
+"""Everything that a generation starts with: what saslauthd's flags set, and the settings that are ours alone.
 
-Differences on purpose: a usage error exits 64 (the original: 0, so a mistyped init script "works"),
-and a number that is none is refused (the original reads ``-n abc`` as 0).
+A field of :class:`Options` is declared as one of :class:`Settings` is, and with the flag that sets it.
 """
 
 import dataclasses
-import getopt
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+import math
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pysaslauthd import __version__
 from pysaslauthd.config.mechanisms import MECHANISMS, Mechanism
-from pysaslauthd.config.settings import SettingError, Settings, did_you_mean, explanations, read_settings
+from pysaslauthd.config.settings import (
+    SettingError,
+    Settings,
+    count_between,
+    did_you_mean,
+    read_duration,
+    read_path,
+    read_size,
+    read_switch,
+)
 
 EXIT_FAILURE = 1
 EXIT_ALREADY_RUNNING = 2
@@ -24,66 +31,147 @@ DEFAULT_RUN_PATH = Path("/run/saslauthd")
 
 DEFAULT_USER = "pysaslauthd"
 DEFAULT_PROCESSES = 5
-DEFAULT_CACHE_SECONDS = 28_800
-
-
-class _Flag(NamedTuple):
-    """An option: its letter, long name, argument (``""`` for none) and explanation."""
-
-    letter: str
-    name: str
-    argument: str
-    explanation: str
-
-
-_FLAGS = (
-    _Flag("a", "mechanism", "mech", "selects the authentication mechanism to use"),
-    _Flag("c", "cache", "", "enable credential caching"),
-    _Flag("d", "debug", "", "debugging (don't detach from tty, implies -V)"),
-    _Flag("f", "foreground", "", "don't detach from tty"),
-    _Flag("r", "append-realm", "", "combine the realm with the login before passing to the mechanism"),
-    _Flag("O", "mechanism-option", "option", "optional argument to pass to the mechanism"),
-    _Flag("l", "no-accept-lock", "", "accepted without effect: no lock is needed here"),
-    _Flag("m", "run-path", "path", f"directory of the socket and pid file, default {DEFAULT_RUN_PATH}"),
-    _Flag(
-        "n",
-        "processes",
-        "procs",
-        f"worker processes, default {DEFAULT_PROCESSES}; 0: a fresh one for each login",
-    ),
-    _Flag("s", "cache-size", "kilobytes", "size of the credential cache"),
-    _Flag(
-        "t", "cache-timeout", "seconds", f"lifetime of a cached credential, default {DEFAULT_CACHE_SECONDS}"
-    ),
-    _Flag("u", "user", "name", f"whose rights the unprivileged parts have, default {DEFAULT_USER}"),
-    _Flag("o", "option", "name=value", "one of the settings below; may be given several times"),
-    _Flag("v", "version", "", "version and mechanisms"),
-    _Flag("V", "verbose", "", "log details and successful logins"),
-    _Flag("h", "help", "", "this text"),
-    _Flag("H", "host", "option", "an old name of -O"),
-    _Flag("T", "time-of-day", "", "accepted without effect"),
-)
+MOST_PROCESSES = 10_000
+DEFAULT_CACHE_TIMEOUT = 28_800.0
 
 
 class OptionError(Exception):
-    """An option that is understood and cannot be. The message is what the original prints."""
+    """What was given is understood and cannot be; a line for each thing that is wrong."""
+
+
+class Flag(NamedTuple):
+    """How saslauthd's command line gives a setting."""
+
+    letter: str
+    argument: str = ""
+    """What its argument is; nothing for a switch, which is on when given."""
+    complaint: str = ""
+    """The original's words for an argument that cannot be; ``{found}`` and ``{hint}`` may be in them."""
+    read: Callable[[str], object] | None = None
+    """How its argument is read, where the original's unit is not ours."""
+
+
+def read_mechanism(text: str) -> Mechanism:
+    """The row of a mechanism, by its name in any case."""
+    try:
+        return MECHANISMS[text.strip().lower()]
+    except KeyError:
+        hint = did_you_mean(text.strip().lower(), MECHANISMS)
+        raise SettingError(f"one of {', '.join(MECHANISMS)}", hint) from None
+
+
+def read_user(text: str) -> str:
+    """The name of a user; whether there is one is seen at the start."""
+    if not text.strip():
+        raise SettingError("the name of a user")
+    return text.strip()
+
+
+def read_lifetime(text: str) -> float:
+    """Seconds, or infinity for ``never``."""
+    if text.strip().lower() in {"never", "inf"}:
+        return math.inf
+    try:
+        return read_duration(text)
+    except SettingError:
+        raise SettingError("a time above zero, such as 8h or 30m, or never") from None
+
+
+def _read_lifetime_flag(text: str) -> float:
+    """The original's: whole seconds, and a negative number for ever."""
+    seconds = int(text) if re.fullmatch(r"\s*[+-]?\d{1,12}\s*", text, re.ASCII) else 0
+    if not seconds:
+        raise SettingError("seconds")
+    return float(seconds) if seconds > 0 else math.inf
+
+
+def read_cache_size(text: str) -> int:
+    """Bytes. What is less than a KiB was meant in the unit of ``-s``."""
+    try:
+        size = read_size(text)
+    except SettingError:
+        size = 0
+    if size < 1024:
+        raise SettingError("a size of at least 1 KiB, such as 963KiB or 4MiB")
+    return size
+
+
+def _read_cache_size_flag(text: str) -> int:
+    return count_between(1, 999_999_999)(text) << 10
+
+
+def _option(
+    default: object,
+    read: Callable[[str], object],
+    explanation: str,
+    flag: Flag,
+    *,
+    needs_restart: bool = False,
+) -> Any:
+    """A field that ``flag`` sets. Without a default (``...``) it has to be given."""
+    metadata = {"read": read, "explanation": explanation, "flag": flag, "needs_restart": needs_restart}
+    if default is ...:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """The command line, understood. Paths are absolute; ``cache_seconds`` None never expires."""
+    """What counts, whoever said it. Paths are absolute, times in seconds, sizes in bytes."""
 
-    mechanism: Mechanism
-    mechanism_option: str | None = None
-    run_path: Path = DEFAULT_RUN_PATH
-    processes: int = DEFAULT_PROCESSES
-    cache: bool = False
-    cache_kib: int | None = None
-    cache_seconds: int | None = DEFAULT_CACHE_SECONDS
-    append_realm: bool = False
-    verbose: bool = False
+    mechanism: Mechanism = _option(
+        ...,
+        read_mechanism,
+        "selects the authentication mechanism to use",
+        Flag(
+            "a",
+            "mech",
+            f"unknown authentication mechanism: {{found}}{{hint}}\nthis version has: {' '.join(MECHANISMS)}",
+        ),
+        needs_restart=True,
+    )
+    mechanism_option: str | None = _option(
+        None, str, "optional argument to pass to the mechanism", Flag("O", "option")
+    )
+    run_path: Path = _option(
+        DEFAULT_RUN_PATH,
+        read_path,
+        f"directory of the socket and pid file, default {DEFAULT_RUN_PATH}",
+        Flag("m", "path", "-m requires an absolute pathname"),
+        needs_restart=True,
+    )
+    processes: int = _option(
+        DEFAULT_PROCESSES,
+        count_between(0, MOST_PROCESSES),
+        f"worker processes, default {DEFAULT_PROCESSES}; 0: a fresh one for each login",
+        Flag("n", "procs", "invalid number of worker processes defined"),
+    )
+    cache: bool = _option(False, read_switch, "enable credential caching", Flag("c"))
+    cache_size: int | None = _option(
+        None,
+        read_cache_size,
+        "size of the credential cache",
+        Flag("s", "kilobytes", "cache size must be positive and non zero", _read_cache_size_flag),
+    )
+    cache_timeout: float = _option(
+        DEFAULT_CACHE_TIMEOUT,
+        read_lifetime,
+        f"lifetime of a cached credential, default {DEFAULT_CACHE_TIMEOUT:.0f}",
+        Flag("t", "seconds", "cache timeout must be positive", _read_lifetime_flag),
+    )
+    append_realm: bool = _option(
+        False, read_switch, "combine the realm with the login before passing to the mechanism", Flag("r")
+    )
+    verbose: bool = _option(
+        False, read_switch, "log details and successful logins", Flag("V"), needs_restart=True
+    )
+    user: str = _option(
+        DEFAULT_USER,
+        read_user,
+        f"whose rights the unprivileged parts have, default {DEFAULT_USER}",
+        Flag("u", "name", "-u requires the name of a user"),
+    )
     foreground: bool = False
-    user: str = DEFAULT_USER
     settings: Settings = Settings()
     warnings: tuple[str, ...] = ()
 
@@ -92,6 +180,16 @@ class Options:
         """The mechanism's configuration file, if it has one. A relative path begins at the run path, as the original's."""
         default = self.mechanism.configuration
         return default and self.run_path / (self.mechanism_option or default)
+
+    @property
+    def cache_kib(self) -> int | None:
+        """The size of the cache in the unit of ``-s``."""
+        return self.cache_size and self.cache_size >> 10
+
+    @property
+    def cache_seconds(self) -> float | None:
+        """The lifetime of a cached credential, None if it has no end."""
+        return None if math.isinf(self.cache_timeout) else self.cache_timeout
 
     @property
     def workers(self) -> int:
@@ -114,131 +212,3 @@ class Options:
     def share(self) -> int:
         """Logins after which a worker is replaced: ``-n 0`` is a share of one, not another code path."""
         return (self.settings.worker_share or self.mechanism.share) if self.processes else 1
-
-
-class _Given:
-    """The words of the command line, by long name; an option without argument has the empty one."""
-
-    def __init__(self, words: Iterable[tuple[str, str]]) -> None:
-        self.values: dict[str, list[str]] = {}
-        for name, value in words:
-            self.values.setdefault(name, []).append(value)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.values
-
-    def last(self, name: str, default: str | None = None) -> str | None:
-        """What counts of an option that was given several times."""
-        return self.values[name][-1] if name in self.values else default
-
-
-def read_options(arguments: Sequence[str]) -> Options:
-    """Understand the command line, or print what has to be said of it and exit.
-
-    By getopt, as the original does: its grammar is what existing scripts were written for, down to
-    an argument that begins with a dash and to words that are ignored.
-
-    :raises OptionError: to be printed and logged, exit 1.
-    :raises SystemExit: 0 after ``-h`` and ``-v``, 64 after a usage error.
-    """
-    names = {word: flag.name for flag in _FLAGS for word in (f"-{flag.letter}", f"--{flag.name}")}
-    short = "".join(flag.letter + (":" if flag.argument else "") for flag in _FLAGS)
-    long = [flag.name + ("=" if flag.argument else "") for flag in _FLAGS]
-    try:
-        words, _ignored = getopt.gnu_getopt(list(arguments), short, long)
-    except getopt.GetoptError as error:
-        raise _usage(EXIT_USAGE, f"pysaslauthd: {error.msg}") from None
-    given = _Given((names[word], value) for word, value in words)
-    for name in given.values:
-        if name == "help":
-            raise _usage(0)
-        if name == "version":
-            _print_version()
-            raise SystemExit(0)
-    if "mechanism" not in given:
-        raise _usage(EXIT_USAGE, "no authentication mechanism specified")
-    if len(given.values["mechanism"]) > 1:
-        raise _usage(EXIT_USAGE, "pysaslauthd: only one mechanism can be used")
-    return _checked(given)
-
-
-def _checked(given: _Given) -> Options:
-    run_path = given.last("run-path", str(DEFAULT_RUN_PATH)) or ""
-    if not run_path.startswith("/"):
-        raise OptionError("-m requires an absolute pathname")
-    processes = _number(given.last("processes", str(DEFAULT_PROCESSES)))
-    if processes is None or processes < 0:
-        raise OptionError("invalid number of worker processes defined")
-    cache_kib = _number(given.last("cache-size"))
-    if "cache-size" in given and (cache_kib is None or cache_kib <= 0):
-        raise OptionError("cache size must be positive and non zero")
-    seconds = _number(given.last("cache-timeout", str(DEFAULT_CACHE_SECONDS)))
-    if seconds is None or seconds == 0:
-        raise OptionError("cache timeout must be positive")
-    try:
-        settings = read_settings(given.values.get("option", ()))
-    except SettingError as error:
-        raise OptionError(str(error)) from None
-    mechanism = _mechanism(given.last("mechanism") or "")
-    return Options(
-        mechanism=mechanism,
-        mechanism_option=given.last("mechanism-option", given.last("host")),
-        run_path=Path(run_path),
-        processes=processes,
-        cache="cache" in given,
-        cache_kib=cache_kib,
-        cache_seconds=seconds if seconds > 0 else None,
-        append_realm="append-realm" in given,
-        verbose="verbose" in given or "debug" in given,
-        foreground="foreground" in given or "debug" in given,
-        user=given.last("user") or DEFAULT_USER,
-        settings=settings,
-        warnings=tuple(_warnings(given, mechanism)),
-    )
-
-
-def _mechanism(name: str) -> Mechanism:
-    try:
-        return MECHANISMS[name.lower()]
-    except KeyError:
-        hint = did_you_mean(name.lower(), MECHANISMS)
-        raise OptionError(
-            f"unknown authentication mechanism: {name}{hint}\nthis version has: {' '.join(MECHANISMS)}"
-        ) from None
-
-
-def _warnings(given: _Given, mechanism: Mechanism) -> Iterator[str]:
-    if "time-of-day" in given:
-        yield "-T has no effect: no saslauthd ever checked the time of day; PAM's pam_time does"
-    if "host" in given:
-        yield "-H is an old name of -O; use -O"
-    if not mechanism.uses_option and ("mechanism-option" in given or "host" in given):
-        yield f"-O has no effect: mechanism {mechanism.name} takes no option"
-
-
-def _number(text: str | None) -> int | None:
-    try:
-        return int(text or "")
-    except ValueError:
-        return None
-
-
-def _print_version() -> None:
-    print(f"pysaslauthd {__version__}", file=sys.stderr)
-    print(f"authentication mechanisms: {' '.join(MECHANISMS)}\n", file=sys.stderr)
-
-
-def _usage(status: int, complaint: str = "") -> SystemExit:
-    """Print the usage text, behind a complaint if there is one; what to raise."""
-    if complaint:
-        print(complaint, file=sys.stderr)
-    print("usage: pysaslauthd [options]\n\noption information:", file=sys.stderr)
-    for flag in _FLAGS:
-        option = f"-{flag.letter}, --{flag.name}" + (f" <{flag.argument}>" if flag.argument else "")
-        print(f"  {option:<32} {flag.explanation}", file=sys.stderr)
-    print("\nsettings:", file=sys.stderr)
-    for name, explanation in explanations().items():
-        print(f"  {name:<18} {explanation}", file=sys.stderr)
-    print(file=sys.stderr)
-    _print_version()
-    return SystemExit(status)

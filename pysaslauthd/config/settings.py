@@ -1,8 +1,8 @@
-"""The settings that saslauthd does not have, each given as ``-o NAME=VALUE``.
+"""The settings that saslauthd does not have, each given as ``-o NAME=VALUE`` or in the configuration file.
 
 A setting is a field of :class:`Settings`: its type, its default, how its value is read and one
-line of explanation. Messages name the setting, the value and what was expected; all wrong settings
-are reported at once.
+line of explanation. :mod:`~pysaslauthd.config.declared` makes of the fields what all who read, show
+or explain settings go by.
 """
 
 import dataclasses
@@ -31,7 +31,11 @@ _SWITCHES = {
 
 
 class SettingError(ValueError):
-    """A name or value that cannot be. The message says where, what it was and what was expected."""
+    """A value that cannot be. The message says what was expected; ``hint`` may follow what was found."""
+
+    def __init__(self, expected: str, hint: str = "") -> None:
+        super().__init__(expected)
+        self.hint = hint
 
 
 def read_duration(text: str) -> float:
@@ -47,7 +51,7 @@ def read_duration_up_to(most: float) -> Callable[[str], float]:
     """A reader of times up to ``most`` seconds, of which 0 is one."""
 
     def read(text: str) -> float:
-        seconds = 0.0 if text.strip() == "0" else read_duration(text)
+        seconds = 0.0 if re.fullmatch(r"0(\.0+)?\s*(ms|s|m|min|h)?", text.strip()) else read_duration(text)
         if seconds > most:
             raise SettingError(f"a time up to {most:g} s, or 0")
         return seconds
@@ -120,13 +124,19 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
-def _setting(default: object, read: Callable[[str], object], explanation: str) -> Any:
-    return dataclasses.field(default=default, metadata={"read": read, "explanation": explanation})
+def _setting(
+    default: object, read: Callable[[str], object], explanation: str, *, needs_restart: bool = False
+) -> Any:
+    """A field. One that ``needs_restart`` keeps its value at a reload."""
+    return dataclasses.field(
+        default=default,
+        metadata={"read": read, "explanation": explanation, "needs_restart": needs_restart},
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything settable by ``-o``. Times are in seconds, sizes in bytes."""
+    """What saslauthd has no flag for. Times are in seconds, sizes in bytes."""
 
     shadow_file: Path | None = _setting(
         None,
@@ -147,7 +157,10 @@ class Settings:
         "send saslauthd's reason behind OK and NO; a client may take it for something else",
     )
     syslog_socket: Path | None = _setting(
-        Path("/dev/log"), read_path_or_none, "where the system's log daemon listens; empty for none"
+        Path("/dev/log"),
+        read_path_or_none,
+        "where the system's log daemon listens; empty for none",
+        needs_restart=True,
     )
     field_limit: int = _setting(
         256, count_between(1, 4096), "longest login, service, realm or client address"
@@ -191,36 +204,6 @@ class Settings:
     def limits(self) -> Limits:
         """The limits of the wire."""
         return Limits(self.field_limit, self.password_limit)
-
-
-def explanations() -> dict[str, str]:
-    """One line for each setting, for usage text and manual page."""
-    return {field.name: str(field.metadata["explanation"]) for field in dataclasses.fields(Settings)}
-
-
-def read_settings(assignments: Iterable[str]) -> Settings:
-    """The settings that ``NAME=VALUE`` strings make; the last one of a name counts.
-
-    :raises SettingError: one line for each assignment that is wrong.
-    """
-    fields = {field.name: field for field in dataclasses.fields(Settings)}
-    values: dict[str, Any] = {}
-    errors = []
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        name = name.strip()
-        if not equals:
-            errors.append(f"-o {assignment}: expected NAME=VALUE")
-        elif name not in fields:
-            errors.append(f"-o {name}: no such setting{did_you_mean(name, fields)}")
-        else:
-            try:
-                values[name] = fields[name].metadata["read"](text)
-            except SettingError as error:
-                errors.append(f"-o {name}={text}: expected {error}")
-    if errors:
-        raise SettingError("\n".join(errors))
-    return Settings(**values)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

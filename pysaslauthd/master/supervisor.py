@@ -59,6 +59,8 @@ class Supervisor:
         self._next: Generation | None = None
         """What a reload started, until it can answer."""
         self._next_ends = 0.0
+        self._next_watch = self._watch
+        """How the files were that the next generation's answers hang on, before it began."""
         self._leaving: list[Generation] = []
         """Those that drain, and those without a front that have workers still."""
         self._backoff = Backoff()
@@ -162,6 +164,7 @@ class Supervisor:
             now = time.monotonic()  # an inspection may take its time
             if plan is not None:
                 self._next_ends = now + STARTUP_LIMIT
+                self._next_watch = FileWatch(plan.watches, now)
                 self._next = self._started(plan, now)
                 if self._next is None:
                     plan.files.close()
@@ -170,6 +173,7 @@ class Supervisor:
         """From now on it is the one that takes logins, and it is what a dead front is replaced by."""
         before, self._current, self._next = self._current, generation, None
         abandoned, self._plan = self._plan, generation.plan
+        self._watch = self._next_watch
         log.info("reloaded")
         if before is not None:
             before.drain(now)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysaslauthd.config import ldap_conf
+from pysaslauthd.config.complaints import MOST_MESSAGES
 from pysaslauthd.config.ldap_conf import (
     LARGEST_FILE,
-    MOST_MESSAGES,
     ClientDefaults,
     LdapConfError,
     read_client_defaults,

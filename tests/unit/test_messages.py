@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysaslauthd.config.settings import read_settings
+from pysaslauthd.config.settings import Settings
 from pysaslauthd.core import messages, verbs
 from pysaslauthd.core.answer import Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity, identify
@@ -50,7 +50,7 @@ class TestBetweenFrontAndWorker:
         assert messages.decode_for_worker(messages.encode_probe()) == Probe()
 
     def test_the_largest_login_fits_a_packet(self) -> None:
-        settings = read_settings(["field_limit=4096", "password_limit=65535"])
+        settings = Settings(field_limit=4096, password_limit=65535)
         field, password = b"x" * settings.field_limit, Secret(b"x" * settings.password_limit)
         identity = identify(Request(field, password, field, field, field), append_realm=True)
         packet = messages.encode_login(Login(1, identity, password))

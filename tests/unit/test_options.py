@@ -1,14 +1,28 @@
 import dataclasses
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pysaslauthd import __version__
+from pysaslauthd.config.command_line import Action, read_command_line
+from pysaslauthd.config.declared import DECLARED, OURS, explanations
+from pysaslauthd.config.given import Effective, NoMechanismError, combined
 from pysaslauthd.config.mechanisms import MECHANISMS
-from pysaslauthd.config.options import OptionError, Options, read_options
-from pysaslauthd.config.settings import SettingError, Settings, explanations, read_settings
+from pysaslauthd.config.options import OptionError, Options
+from pysaslauthd.config.settings import Settings
 
 SHADOW = MECHANISMS["shadow"]
+
+
+def effective(arguments: Sequence[str]) -> Effective:
+    line = read_command_line(arguments)
+    return combined([line.found], foreground=line.foreground)
+
+
+def read_options(arguments: Sequence[str]) -> Options:
+    return effective(arguments).options
 
 
 def options(*arguments: str) -> Options:
@@ -41,9 +55,16 @@ class TestFlags:
             ("-rm /x", {"append_realm": True, "run_path": Path("/x")}),
             ("-Vrm/x", {"append_realm": True, "verbose": True, "run_path": Path("/x")}),
             ("-l", {}),
-            ("-s 100", {"cache_kib": 100}),
-            ("-t 60", {"cache_seconds": 60}),
-            ("-t -1", {"cache_seconds": None}),
+            ("-s 100", {"cache_size": 102_400}),
+            ("-t 60", {"cache_timeout": 60.0}),
+            ("-t -1", {"cache_timeout": math.inf}),
+            ("-o cache_size=100KiB", {"cache_size": 102_400}),
+            ("-o cache_timeout=1m", {"cache_timeout": 60.0}),
+            ("-o cache_timeout=never", {"cache_timeout": math.inf}),
+            ("-o processes=7 -n 8", {"processes": 8}),
+            ("-n 8 -o processes=7", {"processes": 7}),
+            ("-c -o cache=no", {"cache": False}),
+            ("-o mechanism=pam", {"mechanism": MECHANISMS["pam"]}),
             ("-u mail", {"user": "mail"}),
             ("ignored words", {}),
             ("-- -x", {}),
@@ -92,12 +113,35 @@ class TestErrors:
             ("-s x", "cache size must be positive and non zero"),
             ("-t 0", "cache timeout must be positive"),
             ("-t x", "cache timeout must be positive"),
+            ("--user=", "-u requires the name of a user"),
             ("-o nothing", "-o nothing: expected NAME=VALUE"),
+            (
+                "-o cache_size=100",
+                "-o cache_size=100: expected a size of at least 1 KiB, such as 963KiB or 4MiB",
+            ),
+            ("-o run_path=x", "-o run_path=x: expected an absolute path"),
         ],
     )
     def test_are_told_in_the_originals_words(self, arguments: str, text: str) -> None:
         with pytest.raises(OptionError, match=f"^{text}$"):
             options(*arguments.split())
+
+    def test_are_all_told_at_once(self) -> None:
+        with pytest.raises(OptionError) as caught:
+            read_options(["-m", "x", "-n", "x", "-s", "x", "-t", "x", "-o", "x"])
+        assert str(caught.value).splitlines() == [
+            "-m requires an absolute pathname",
+            "invalid number of worker processes defined",
+            "cache size must be positive and non zero",
+            "cache timeout must be positive",
+            "-o x: expected NAME=VALUE",
+        ]
+
+    def test_of_a_missing_mechanism_are_told_when_there_is_no_other(self) -> None:
+        with pytest.raises(NoMechanismError, match=r"^no authentication mechanism specified$"):
+            read_options(["-n", "3"])
+        with pytest.raises(OptionError, match=r"^-m requires an absolute pathname$"):
+            read_options(["-m", "x"])
 
     def test_of_a_mechanism_say_which_there_are(self) -> None:
         with pytest.raises(OptionError) as caught:
@@ -109,7 +153,11 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
-            ([], "no authentication mechanism specified"),
+            (
+                ["-a", "shadow", "--check", "--show-config"],
+                "only one of --check and --show-config can be used",
+            ),
+            (["--import"], "option --import requires argument"),
             (["-a", "shadow", "-x"], "option -x not recognized"),
             (["-a", "shadow", "-m"], "option -m requires argument"),
             (["-a", "shadow", "-a", "pam"], "only one mechanism can be used"),
@@ -145,8 +193,47 @@ class TestTexts:
         text = capsys.readouterr().err
         for letter in "acdfrOlmnstuovVhHT":
             assert f"  -{letter}, --" in text
-        for name in explanations():
-            assert f"  {name} " in text
+        for flag in ("config <file>", "defaults <file>", "check", "show-config", "import <file>"):
+            assert f"      --{flag} " in text
+        for name, explanation in explanations().items():
+            assert explanation in text
+            assert f"  {name} " in text or f"--{name.replace('_', '-')} " in text
+
+    def test_explain_every_field(self) -> None:
+        fields = [*dataclasses.fields(Options), *dataclasses.fields(Settings)]
+        assert list(explanations()) == [
+            field.name for field in fields if field.name not in {"foreground", "settings", "warnings"}
+        ]
+
+
+class TestFilesAndActions:
+    def test_are_kept_with_absolute_paths(self) -> None:
+        line = read_command_line(["--config", "a", "--config", "b", "--defaults=/c", "--check"])
+        assert (line.config, line.defaults) == (Path.cwd() / "b", Path("/c"))
+        assert line.action is Action.CHECK
+
+    def test_are_none_by_default(self) -> None:
+        line = read_command_line([])
+        assert (line.config, line.defaults, line.imported) == (None, None, None)
+        assert line.action is Action.RUN
+
+
+class TestOrigins:
+    def test_are_the_flags_and_the_default(self) -> None:
+        found = effective(["-a", "shadow", "-dn3", "-o", "read_timeout=1s"])
+        given = {"mechanism": "-a", "verbose": "-d", "processes": "-n", "read_timeout": "-o"}
+        assert found.origins == {name: given.get(name, "default") for name in DECLARED}
+
+    def test_come_with_every_value(self) -> None:
+        values = {declared.name: value for declared, value, _ in effective(["-a", "shadow"]).values()}
+        assert values.keys() == DECLARED.keys()
+        assert {name: values[name] for name in OURS} == {
+            field.name: field.default for field in dataclasses.fields(Settings)
+        }
+
+
+def read_settings(assignments: Sequence[str]) -> Settings:
+    return options(*(word for each in assignments for word in ("-o", each))).settings
 
 
 class TestSettings:
@@ -163,6 +250,8 @@ class TestSettings:
                 "worker_share=10",
                 "password_limit=65535",
                 "worker_share=11",
+                "cache_rejected=0s",
+                "uncached_services=a, b",
             ]
         )
         assert settings == Settings(
@@ -175,10 +264,11 @@ class TestSettings:
             syslog_socket=None,
             worker_share=11,
             password_limit=65535,
+            uncached_services=frozenset({"a", "b"}),
         )
 
     def test_that_are_wrong_are_told_all_at_once(self) -> None:
-        with pytest.raises(SettingError) as caught:
+        with pytest.raises(OptionError) as caught:
             read_settings(
                 [
                     "shadow_fle=/x",

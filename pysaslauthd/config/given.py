@@ -1,0 +1,93 @@
+"""What was given, by whom, and what counts of it."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pysaslauthd.config.declared import DECLARED, OURS, Declared
+from pysaslauthd.config.options import OptionError, Options
+from pysaslauthd.config.settings import Settings
+
+DEFAULT = "default"
+"""The origin of what nobody gave."""
+
+
+class Given(NamedTuple):
+    """A setting that somebody gave."""
+
+    name: str
+    value: object
+    origin: str
+    """A flag such as ``-m``, or file and line."""
+    subject: str
+    """With what a message about it begins, such as ``-m``, or file, line and key."""
+
+
+class Found(NamedTuple):
+    """What one source gives, the command line or a file. Errors and warnings are lines that say where."""
+
+    given: tuple[Given, ...] = ()
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class NoMechanismError(OptionError):
+    """Nobody says which mechanism. The message is the original's."""
+
+    def __init__(self) -> None:
+        super().__init__("no authentication mechanism specified")
+
+
+class Effective(NamedTuple):
+    """What counts, and by the name of each setting who said so."""
+
+    options: Options
+    origins: Mapping[str, str]
+
+    def values(self) -> Iterator[tuple[Declared, object, str]]:
+        """Each setting with its value and its origin."""
+        for each in DECLARED.values():
+            holder = self.options.settings if each.name in OURS else self.options
+            yield each, getattr(holder, each.name), self.origins[each.name]
+
+    def keeping(self, before: Options) -> tuple[Options, list[str]]:
+        """What may count after a reload where ``before`` counted until then, and a warning for each thing that stays."""
+        options, warnings = self.options, []
+        then = Effective(before, self.origins)
+        for (declared, now, origin), (_, old, _) in zip(self.values(), then.values(), strict=True):
+            if declared.needs_restart and now != old:
+                warnings.append(f"{declared.name} ({origin}) needs a restart; what was in force stays so")
+                options = _replaced(options, declared.name, old)
+        return options, warnings
+
+
+def combined(sources: Iterable[Found], *, foreground: bool = False) -> Effective:
+    """What counts: of a setting that was given several times the last, the later source before the earlier.
+
+    :raises OptionError: one line for each thing that is wrong, in all sources.
+    :raises NoMechanismError: nothing is, and a mechanism is missing.
+    """
+    found = tuple(sources)
+    if errors := [line for each in found for line in each.errors]:
+        raise OptionError("\n".join(errors))
+    last = {given.name: given for each in found for given in each.given}
+    if "mechanism" not in last:
+        raise NoMechanismError
+    values: dict[str, Any] = {name: given.value for name, given in last.items()}
+    options = Options(
+        **{name: value for name, value in values.items() if name not in OURS},
+        foreground=foreground,
+        settings=Settings(**{name: value for name, value in values.items() if name in OURS}),
+    )
+    warnings = [line for each in found for line in each.warnings]
+    option = last.get("mechanism_option")
+    if option is not None and not options.mechanism.uses_option:
+        warnings.append(f"{option.subject} has no effect: mechanism {options.mechanism.name} takes no option")
+    origins = {name: last[name].origin if name in last else DEFAULT for name in DECLARED}
+    return Effective(dataclasses.replace(options, warnings=tuple(warnings)), origins)
+
+
+def _replaced(options: Options, name: str, value: Any) -> Options:
+    if name in OURS:
+        return dataclasses.replace(options, settings=dataclasses.replace(options.settings, **{name: value}))
+    return dataclasses.replace(options, **{name: value})
