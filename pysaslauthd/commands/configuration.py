@@ -65,13 +65,18 @@ def _trusted(path: Path) -> bytes:
     """
     # Without O_NONBLOCK a named pipe would wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "not a regular file")
-        if status.st_uid not in {0, os.geteuid()}:
-            raise OSError(0, f"expected a file of root's, found one of the user with id {status.st_uid}")
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            mode = stat.S_IMODE(status.st_mode)
-            raise OSError(0, f"expected a file that its owner alone can write, found mode {mode:04o}")
-        return file.read(LARGEST_FILE)
+    try:
+        _refuse_untrusted(os.fstat(descriptor))
+        return os.read(descriptor, LARGEST_FILE)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_untrusted(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(0, "not a regular file")
+    if status.st_uid not in {0, os.geteuid()}:
+        raise OSError(0, f"expected a file of root's, found one of the user with id {status.st_uid}")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        mode = stat.S_IMODE(status.st_mode)
+        raise OSError(0, f"expected a file that its owner alone can write, found mode {mode:04o}")

@@ -54,12 +54,14 @@ class Declared(NamedTuple):
             if not value.isprintable():
                 raise SettingError("text without control characters")
             return self.read(value)
-        if isinstance(value, list) and list in self.native:
-            if not all(isinstance(each, str) and "," not in each for each in value):
-                raise SettingError('a list of names, such as ["imap", "smtp"]')
+        if isinstance(value, list) and list in self.native and _are_names(value):
             return self.read_native(",".join(value))
+        if list in self.native:
+            raise SettingError('a list of names, such as ["imap", "smtp"]')
         if type(value) in self.native:
             return self.read(_as_text(value))
+        if bool in self.native:
+            raise SettingError("true or false")
         self.read(_as_text(value))  # which may say better what was expected
         raise SettingError("text in quotes")
 
@@ -95,6 +97,10 @@ def shown(value: object) -> str:
             return "a table"
         case _:
             return cut(str(value))
+
+
+def _are_names(values: list[object]) -> bool:
+    return all(isinstance(each, str) and "," not in each for each in values)
 
 
 def _as_text(value: object) -> str:

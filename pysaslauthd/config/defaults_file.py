@@ -50,7 +50,7 @@ class _Reading:
         self._errors = Complaints(source, "errors")
         self._warnings = Complaints(source, "warnings")
         self._variables = read_shell(text, self._errors, self._warnings)
-        self._found: list[Found] = []
+        self._given: list[Given] = []
         self._words: list[Word] = []
 
     def result(self) -> Defaults:
@@ -59,7 +59,9 @@ class _Reading:
         red_hat = [name for name in RED_HAT if name in self._variables]
         if debian and red_hat:
             line = self._variables[red_hat[0]].line
-            self._errors.add(line, f"{red_hat[0]} is Red Hat's, and {debian[0]} above or below it Debian's")
+            self._errors.add(
+                line, f"{red_hat[0]} is Red Hat's and {debian[0]} Debian's; expected one of the two"
+            )
         elif debian:
             self._take_debian()
         elif red_hat:
@@ -67,12 +69,9 @@ class _Reading:
         else:
             self._errors.add(1, f"expected one of {', '.join(DEBIAN)}, or of {', '.join(RED_HAT)}")
         self._warn_of_the_others(DEBIAN if debian else RED_HAT)
-        given = tuple(each for found in self._found for each in found.given)
-        self._refuse_two_mechanisms(given)
-        errors = (*self._errors.all(), *(line for found in self._found for line in found.errors))
-        warnings = (*self._warnings.all(), *(line for found in self._found for line in found.warnings))
+        self._refuse_two_mechanisms()
         return Defaults(
-            Found(given, errors, warnings),
+            Found(tuple(self._given), tuple(self._errors.all()), tuple(self._warnings.all())),
             command_line.is_foreground(self._words),
             command_line.file_named(self._words, "config"),
         )
@@ -127,12 +126,17 @@ class _Reading:
                 self._errors.add(line, f"{name}: --{option} has no place here")
             elif option == "config" and not argument.startswith("/"):
                 self._errors.add(line, f"{name}: --config: expected an absolute path")
-        place = f"{self._source}:{line}"
         self._words += options
-        self._found.append(command_line.settings_in(options, f"{place}: {name}: ", place))
+        origin = f"{self._source}:{line}"
+        found = command_line.settings_in(options, f"{name}: ", origin)
+        self._given += [each._replace(subject=f"{origin}: {each.subject}") for each in found.given]
+        for text in found.errors:
+            self._errors.add(line, text)
+        for text in found.warnings:
+            self._warnings.add(line, text)
 
-    def _refuse_two_mechanisms(self, given: tuple[Given, ...]) -> None:
-        named = [each for each in given if each.name == "mechanism" and each.subject.endswith("-a")]
+    def _refuse_two_mechanisms(self) -> None:
+        named = [each for each in self._given if each.name == "mechanism" and each.subject.endswith("-a")]
         if len(named) > 1:
             line = int(named[1].origin.rpartition(":")[2])
             self._errors.add(line, "only one mechanism can be used")

@@ -177,6 +177,8 @@ class _Reading:
     def _escape(self, escaped: frozenset[str] | None = None) -> str:
         """What a backslash makes of the character behind it, among those that it means something for."""
         following = self._text[self._at + 1 : self._at + 2]
+        if not following:
+            raise _NotUnderstoodError("expected something behind the backslash")
         self._at += 2
         if following == "\n":
             return ""

@@ -23,6 +23,8 @@ _STATEMENT = re.compile(r"""\s*(\[|[\w."'-][^=]*=)""")
 _CLOSERS = ("]", '"""', "'''")
 """One of these ends what went on over several lines."""
 
+_ENDLESS = "expected the end of the list, or of the text in three quotes, that begins here"
+
 Path = tuple[str, ...]
 
 
@@ -76,7 +78,7 @@ def in_words(path: Path) -> str:
 def _try_together(text: str, complaints: Complaints) -> None:
     """Statements may be right one by one and contradict each other, such as ``a = 1`` and ``a.b = 1``."""
     try:
-        tomllib.loads(text)
+        tomllib.loads(f"{text}\n")
     except tomllib.TOMLDecodeError as error:
         located = _LOCATED.fullmatch(str(error))
         complaints.add(*((int(located[2]), _tomls(located[1])) if located else (1, _tomls(str(error)))))
@@ -100,8 +102,7 @@ def _statement(lines: list[str], start: int) -> tuple[int, dict[str, Any]]:
                 begun = f", in what began in line {start + 1}" if is_long else ""
                 raise _BrokenError(line, f"{_tomls(located[1])}{begun}", is_long=is_long) from None
             if is_last:
-                words = _tomls(str(error).removesuffix(" (at end of document)"))
-                raise _BrokenError(start + 1, f"{words}, up to the end of the file", is_long=True) from None
+                raise _BrokenError(start + 1, _ENDLESS, is_long=True) from None
     raise AssertionError
 
 

@@ -126,6 +126,9 @@ def found(table: Any, path: tuple[str, ...]) -> object:
 VALUE = "expected a value: a text in quotes, a number, true or false, or a list"
 
 
+ENDLESS = "expected the end of the list, or of the text in three quotes, that begins here"
+
+
 class TestMistakes:
     @pytest.mark.parametrize(
         ("text", "errors", "understood"),
@@ -154,10 +157,10 @@ class TestMistakes:
             ),
             (
                 'a = 1\nb = """\nc = 2\n',
-                ["F:2: not TOML: unterminated string, up to the end of the file"],
+                [f"F:2: {ENDLESS}"],
                 [1, 3],
             ),
-            ("a = [1\n", ["F:1: not TOML: unclosed array, up to the end of the file"], []),
+            ("a = [1\n", [f"F:1: {ENDLESS}"], []),
             ("a = {b = 1\nc = 2\n", ["F:1: not TOML: unclosed inline table"], [2]),
             ("[a\nb = 1\n", ["F:1: not TOML: expected ']' at the end of a table declaration"], [2]),
             ('a = "\\x"\nb = 1\n', ["F:1: not TOML: unescaped '\\' in a string"], [2]),

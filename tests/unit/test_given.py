@@ -1,0 +1,168 @@
+"""Who is heard of those that give a setting, what a reload may change, and what is weak."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysaslauthd.config.command_line import read_command_line
+from pysaslauthd.config.declared import DECLARED
+from pysaslauthd.config.given import Effective, Found, combined
+from pysaslauthd.config.mechanisms import MECHANISMS
+from pysaslauthd.config.options import OptionError, Options
+from pysaslauthd.config.settings import SettingError, Settings
+from pysaslauthd.config.toml_file import read_toml
+from pysaslauthd.config.weak import weaknesses
+from pysaslauthd.config.written import written
+
+
+def from_file(text: str) -> Found:
+    return read_toml(text.encode(), "F")
+
+
+def from_flags(*words: str) -> Found:
+    return read_command_line(words).found
+
+
+def effective(text: str, *words: str) -> Effective:
+    return combined([from_file(text), from_flags(*words)])
+
+
+class TestTheLater:
+    def test_is_heard(self) -> None:
+        found = effective("mechanism = 'pam'\nprocesses = 3\nverbose = true\n", "-a", "shadow", "-n", "4")
+        assert (found.options.mechanism.name, found.options.processes) == ("shadow", 4)
+        origins = {name: origin for name, origin in found.origins.items() if origin != "default"}
+        assert origins == {"mechanism": "-a", "processes": "-n", "verbose": "F:3"}
+
+    def test_does_not_hide_what_is_wrong_in_the_one_before(self) -> None:
+        with pytest.raises(OptionError) as caught:
+            effective("processes = -1\nx = 1\n", "-n", "4", "-m", "x")
+        assert [line.partition(" ")[0] for line in str(caught.value).splitlines()] == ["F:1:", "F:2:", "-m"]
+
+    def test_is_named_when_it_has_no_effect(self) -> None:
+        text = "mechanism = 'pam'\nmechanism_option = '/x'\n"
+        no_effect = "has no effect: mechanism pam takes no option"
+        assert effective(text).options.warnings == (f"F:2: mechanism_option {no_effect}",)
+        assert effective(text, "-O", "y").options.warnings == (f"-O {no_effect}",)
+
+
+BEFORE = Options(MECHANISMS["pam"])
+
+
+class TestAReload:
+    @pytest.mark.parametrize(
+        ("text", "kept"),
+        [
+            ("mechanism = 'ldap'", "mechanism"),
+            ("run_path = '/x'", "run_path"),
+            ("verbose = true", "verbose"),
+            ("syslog_socket = '/x'", "syslog_socket"),
+        ],
+    )
+    def test_keeps_what_needs_a_restart_and_says_so(self, text: str, kept: str) -> None:
+        options, warnings = effective(text, *(() if kept == "mechanism" else ("-a", "pam"))).keeping(BEFORE)
+        assert options == BEFORE
+        assert warnings == [f"{kept} (F:1) needs a restart; what was in force stays so"]
+        assert DECLARED[kept].needs_restart
+
+    def test_changes_the_rest_and_says_nothing(self) -> None:
+        text = "processes = 3\nuser = 'x'\ncache = true\nread_timeout = 1\nshadow_file = '/x'\n"
+        found = effective(text, "-a", "pam")
+        options, warnings = found.keeping(BEFORE)
+        assert warnings == []
+        assert options == found.options
+
+
+LDAP, SHADOW = MECHANISMS["ldap"], MECHANISMS["shadow"]
+
+
+class TestWeak:
+    @pytest.mark.parametrize(
+        ("options", "settings", "name"),
+        [
+            ({"cache": True, "cache_timeout": math.inf}, {}, "cache_timeout"),
+            ({"mechanism": LDAP, "cache": True}, {}, "cache_timeout"),
+            ({"cache": True}, {"cache_stale": 100_000.0}, "cache_stale"),
+            ({}, {"unavailable": "no"}, "unavailable"),
+            ({}, {"reply_reason": True}, "reply_reason"),
+            ({}, {"read_timeout": 121.0}, "read_timeout"),
+            ({}, {"login_timeout": 301.0}, "login_timeout"),
+            ({}, {"queue_timeout": 301.0}, "queue_timeout"),
+            ({}, {"queue_length": 100_001}, "queue_length"),
+            ({}, {"connections": 100_001}, "connections"),
+            ({}, {"worker_share": 10_001}, "worker_share"),
+            ({}, {"syslog_socket": None}, "syslog_socket"),
+        ],
+    )
+    def test_is_named(self, options: dict[str, Any], settings: dict[str, Any], name: str) -> None:
+        weak = dataclasses.replace(BEFORE, settings=Settings(**settings), **options)
+        assert [each for each, _ in weaknesses(weak)] == [name]
+
+    @pytest.mark.parametrize(
+        ("options", "settings"),
+        [
+            ({}, {}),
+            ({"cache": True}, {}),
+            ({"cache_timeout": math.inf}, {"cache_stale": 100_000.0}),
+            ({"mechanism": LDAP, "cache": True, "cache_timeout": 3600.0}, {}),
+            ({"mechanism": SHADOW, "cache": True}, {"worker_share": 1_000_000}),
+            ({"foreground": True}, {"syslog_socket": None}),
+        ],
+    )
+    def test_is_not_what_is_usual(self, options: dict[str, Any], settings: dict[str, Any]) -> None:
+        assert list(weaknesses(dataclasses.replace(BEFORE, settings=Settings(**settings), **options))) == []
+
+
+class TestWritten:
+    @pytest.mark.parametrize(
+        ("name", "value", "text"),
+        [
+            ("cache_timeout", math.inf, '"never"'),
+            ("cache_timeout", 28_800.0, '"8h"'),
+            ("cache_timeout", 90.0, '"90s"'),
+            ("cache_timeout", 120.0, '"2m"'),
+            ("read_timeout", 0.5, '"500ms"'),
+            ("read_timeout", 2.5, '"2500ms"'),
+            ("read_timeout", 0.0001, '"0.000100s"'),
+            ("cache_stale", 0.0, '"0s"'),
+            ("cache_size", 102_400, '"100 KiB"'),
+            ("worker_growth", 64 << 20, '"64 MiB"'),
+            ("worker_growth", 1025, "1025"),
+            ("connections", 4096, "4096"),
+            ("cache", True, "true"),
+            ("mechanism", SHADOW, '"shadow"'),
+            ("user", 'a"b\\c\x7fä', '"a\\"b\\\\c\\u007fä"'),
+            ("run_path", Path("/x y"), '"/x y"'),
+            ("uncached_services", frozenset({"b", "a"}), '["a", "b"]'),
+            ("run_path", Path("/\udcff"), ""),
+            ("uncached_services", frozenset({"\udcff"}), ""),
+        ],
+    )
+    def test_is_the_shortest_that_means_the_same(self, name: str, value: object, text: str) -> None:
+        declared = DECLARED[name]
+        assert declared.in_toml(value) == text
+        if text and name != "user":
+            ((_, read, *_),) = from_file(f"{name} = {text}").given
+            assert read == value
+
+    def test_of_what_cannot_be_said_is_a_comment(self) -> None:
+        each = DECLARED["run_path"]
+        (line,) = written([(each, Path("/\udcff"), "-m")])
+        assert line.split("  ")[0] == "# run_path is not UTF-8, as TOML has to be"
+
+    @pytest.mark.parametrize(
+        "name", [name for name in DECLARED if DECLARED[name].default not in {None, dataclasses.MISSING}]
+    )
+    def test_are_the_kinds_that_every_setting_has(self, name: str) -> None:
+        """A new kind of setting has to be known to what reads and what writes them."""
+        declared = DECLARED[name]
+        ((_, read, *_),) = from_file(f"{name} = {declared.in_toml(declared.default)}").given
+        assert read == declared.default
+
+    @pytest.mark.parametrize("name", [name for name in DECLARED if DECLARED[name].flag is None])
+    def test_every_setting_refuses_a_table(self, name: str) -> None:
+        with pytest.raises(SettingError):
+            DECLARED[name].read_native({})
