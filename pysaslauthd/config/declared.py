@@ -66,7 +66,7 @@ class Declared(NamedTuple):
         raise SettingError("text in quotes")
 
     def in_toml(self, value: object) -> str:
-        """A value as the right side of an assignment, read back by :meth:`read_native`; "" if there is no such way."""
+        """A value, None for what a text of nothing means, as the right side of an assignment, read back by :meth:`read_native`; "" if there is no such way."""
         match value:
             case bool():
                 text = "true" if value else "false"
@@ -81,6 +81,8 @@ class Declared(NamedTuple):
                 text = f"[{', '.join(texts)}]" if all(texts) else ""
             case str() | Path():
                 text = _quoted(str(value))
+            case None:
+                text = '""'
             case _:
                 text = ""
         return text

@@ -11,7 +11,7 @@ _COLUMN = 48
 def written(values: Iterable[tuple[Declared, object, str]]) -> Iterator[str]:
     """A line for each setting. What is not set, or is not to be said in TOML, is a comment."""
     for declared, value, origin in values:
-        if value is None:
+        if value is None and declared.default is None:
             line = f"# {declared.name} is not set"
         elif text := declared.in_toml(value):
             line = f"{declared.name} = {text}"

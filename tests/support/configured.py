@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -75,8 +76,12 @@ class Configured:
 
     def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run the command to its end."""
+        return self.run([*COMMAND, *arguments])
+
+    def run(self, words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        """Run a program to its end."""
         return subprocess.run(
-            [*COMMAND, *arguments],
+            words,
             capture_output=True,
             text=True,
             timeout=60,
