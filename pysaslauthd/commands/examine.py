@@ -2,19 +2,21 @@
 
 import importlib
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from pysaslauthd.commands.configuration import LARGEST_FILE, Configuration
-from pysaslauthd.commands.planner import files_of
+from pysaslauthd.commands.planner import files_of, worker_rights
 from pysaslauthd.config.declared import DECLARED
 from pysaslauthd.config.defaults_file import read_defaults
-from pysaslauthd.config.given import Effective
-from pysaslauthd.config.options import EXIT_FAILURE, OptionError, Options
+from pysaslauthd.config.given import DEFAULT, Effective
+from pysaslauthd.config.options import EXIT_FAILURE, OptionError
 from pysaslauthd.config.weak import weaknesses
 from pysaslauthd.config.written import written
 from pysaslauthd.master import privileges
+from pysaslauthd.master.runpath import LONGEST_SOCKET_PATH, SOCKET_NAME
 
 
 def check(configuration: Configuration) -> int:
@@ -23,9 +25,11 @@ def check(configuration: Configuration) -> int:
         effective = configuration.read()
     except OptionError as error:
         return _told(str(error).splitlines(), [])
-    weak = (f"{name} ({effective.origins[name]}): {text}" for name, text in weaknesses(effective.options))
-    errors, warnings = _examined(effective.options)
-    return _told(errors, [*effective.options.warnings, *weak, *warnings])
+    report = _Report(effective)
+    report.add_places()
+    report.add_weak()
+    report.add_mechanism()
+    return _told(report.errors, report.warnings)
 
 
 def _told(errors: list[str], warnings: list[str]) -> int:
@@ -36,22 +40,63 @@ def _told(errors: list[str], warnings: list[str]) -> int:
     return EXIT_FAILURE if errors else 0
 
 
-def _examined(options: Options) -> tuple[list[str], list[str]]:
-    """What is wrong with the user, the mechanism and its configuration file, and what is odd about them."""
-    try:
-        user, warning = privileges.unprivileged_user(options.user)
-        module = importlib.import_module(options.mechanism.module)
-    except LookupError as error:
-        return [str(error.args[0])], []
-    except ImportError as error:
-        return [f"failed to initialize mechanism {options.mechanism.name}", str(error)], []
-    warnings = [warning] if warning else []
-    path = options.configuration
-    if path is not None and os.geteuid() != 0 and path.exists() and not os.access(path, os.R_OK):
-        return [], [*warnings, f"{path}: not checked, as this user cannot read it"]
-    files, found = files_of(options, user, module)
-    files.close()
-    return list(found.errors), [*warnings, *found.warnings]
+class _Report:
+    """What is wrong and what is weak, gathered."""
+
+    def __init__(self, effective: Effective) -> None:
+        self._effective = effective
+        self._options = effective.options
+        self.errors: list[str] = []
+        self.warnings = list(effective.options.warnings)
+
+    def add_places(self) -> None:
+        """The directory that a start would make or enter, and the files that settings name."""
+        run_path = self._options.run_path
+        if len(os.fsencode(run_path / SOCKET_NAME)) > LONGEST_SOCKET_PATH:
+            limit = f"the socket's path, {SOCKET_NAME} included, may have {LONGEST_SOCKET_PATH} bytes"
+            self.errors.append(self._of("run_path", f"{run_path}: {limit}"))
+        elif not run_path.parent.is_dir():
+            self.errors.append(self._of("run_path", f"{run_path.parent} is no directory"))
+        for file in self._options.mechanism.reads:
+            path = file.path(self._options.settings)
+            if self._effective.origins.get(file.setting, DEFAULT) == DEFAULT:
+                continue
+            try:
+                mode = path.stat().st_mode
+            except OSError as error:
+                self.errors.append(self._of(file.setting, f"{path}: {error.strerror}"))
+            else:
+                if mode & stat.S_IROTH:
+                    self.warnings.append(self._of(file.setting, f"{path} can be read by everybody"))
+
+    def add_weak(self) -> None:
+        """Settings that somebody may be sorry for."""
+        self.warnings += [self._of(name, text) for name, text in weaknesses(self._options)]
+
+    def _of(self, name: str, text: str) -> str:
+        return f"{name} ({self._effective.origins[name]}): {text}"
+
+    def add_mechanism(self) -> None:
+        """The user, the mechanism and its configuration file."""
+        options = self._options
+        try:
+            user, warning = privileges.unprivileged_user(options.user)
+            module = importlib.import_module(options.mechanism.module)
+        except LookupError as error:
+            self.errors.append(str(error.args[0]))
+            return
+        except ImportError as error:
+            self.errors.append(f"failed to initialize mechanism {options.mechanism.name}: {error}")
+            return
+        self.warnings += filter(None, (warning, privileges.missing_rights(worker_rights(options, user))))
+        path = options.configuration
+        if path is not None and os.geteuid() != 0 and path.exists() and not os.access(path, os.R_OK):
+            self.warnings.append(f"{path}: not checked, as this user cannot read it")
+            return
+        files, found = files_of(options, user, module)
+        files.close()
+        self.errors += found.errors
+        self.warnings += found.warnings
 
 
 def show(configuration: Configuration) -> int:

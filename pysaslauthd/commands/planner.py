@@ -91,15 +91,14 @@ class Planner:
             else:
                 worker.run(channel, module.Worker(options, files))
 
-        reads = tuple(file.path(settings) for file in mechanism.reads)
-        keeps_all = mechanism.privilege is Privilege.ALL
+        rights = worker_rights(options, user)
         pool = PoolPlan(
             name=mechanism.name,
-            rights=Rights(user, reads, keeps_all),
+            rights=rights,
             # A retired worker may still be leaving when its successor starts.
             limit=options.most_workers + options.workers,
             main=run_worker,
-            runs_programs=keeps_all,
+            runs_programs=rights.keeps_all,
             descriptors=files.descriptors,
         )
         return Plan(
@@ -110,6 +109,12 @@ class Planner:
             watches=tuple(file.path(settings) for file in mechanism.watches) if options.cache else (),
             drain_limit=settings.queue_timeout + settings.login_timeout + DRAIN_MARGIN,
         )
+
+
+def worker_rights(options: Options, user: User | None) -> Rights:
+    """What a worker of the mechanism keeps."""
+    reads = tuple(file.path(options.settings) for file in options.mechanism.reads)
+    return Rights(user, reads, keeps_all=options.mechanism.privilege is Privilege.ALL)
 
 
 def files_of(options: Options, user: User | None, module: ModuleType) -> tuple[SealedFiles, Inspection]:

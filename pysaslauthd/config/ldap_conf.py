@@ -21,6 +21,7 @@ LARGEST_FILE = 1 << 20
 
 _BLANKS = b" \t\v\f\r"
 _LINE = re.compile(rb"([A-Za-z0-9_-]+)([ \t\v\f]*):[ \t\v\f\r]*(.*)", re.DOTALL)
+_LOCAL = re.compile(r"ldap://(localhost|127\.[0-9.]+|\[::1\])?(:\d+)?/?$", re.IGNORECASE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _OTHER_MECHANISMS = ("krb5_", "httpform_")
 _USER_TOKENS = set("uU")
@@ -238,6 +239,11 @@ def _remarks_on_groups(conf: LdapConf) -> Iterator[tuple[str, str]]:
 
 
 def _remarks_on_tls(conf: LdapConf) -> Iterator[tuple[str, str]]:
+    if not conf.start_tls and not conf.use_sasl and (uri := next(filter(_is_in_clear, conf.servers), None)):
+        yield (
+            "servers",
+            f"passwords go to {cut(uri)} in clear, for who is on the way to read; ldap_start_tls: yes helps",
+        )
     if not conf.uses_tls:
         yield from _without_effect(
             conf, _TLS_KEYS, "without ldap_start_tls or an ldaps:// server: TLS is not used"
@@ -248,6 +254,11 @@ def _remarks_on_tls(conf: LdapConf) -> Iterator[tuple[str, str]]:
     for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
         if getattr(conf, name) is not None and getattr(conf, other) is None:
             yield name, f"has no effect without {PREFIX}{other}: no client certificate is shown"
+
+
+def _is_in_clear(uri: str) -> bool:
+    """Whether what is sent there leaves this machine as it is."""
+    return uri.lower().startswith("ldap:") and not _LOCAL.match(uri)
 
 
 def _without_effect(conf: LdapConf, names: Iterable[str], reason: str) -> Iterator[tuple[str, str]]:

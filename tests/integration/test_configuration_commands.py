@@ -61,6 +61,25 @@ class TestCheck:
         told = [line.partition(":")[2].split(" has")[0] for line in lines(result.stderr)]
         assert told == [" -T", " -O"]
 
+    def test_looks_at_the_places_that_settings_name(self, there: Configured) -> None:
+        there.shadow_file.chmod(0o644)
+        result = there.command("--config", str(there.file), "--check", "-f")
+        assert result.returncode == 0
+        told = f"warning: shadow_file ({there.file}:3): {there.shadow_file} can be read by everybody"
+        assert told in lines(result.stderr)
+        there.shadow_file.unlink()
+        words = ("--config", str(there.file), "--check", "-f", "-m")
+        result = there.command(*words, str(there.directory / "a" / "b"))
+        assert result.returncode == 1
+        assert lines(result.stderr)[:2] == [
+            f"error: run_path (-m): {there.directory}/a is no directory",
+            f"error: shadow_file ({there.file}:3): {there.shadow_file}: No such file or directory",
+        ]
+        result = there.command(*words, "/" + "x" * 102)
+        assert f"error: run_path (-m): /{'x' * 102}: the socket's path, mux included" not in result.stderr
+        result = there.command(*words, "/" + "x" * 103)
+        assert f"error: run_path (-m): /{'x' * 103}: the socket's path, mux included" in result.stderr
+
     def test_looks_into_the_file_of_the_mechanism(self, there: Configured) -> None:
         conf = there.write(f"ldap_servers: x\nldap_password: {SECRET}\nldap_timeout: abc\n", "saslauthd.conf")
         there.write(f'mechanism = "ldap"\nmechanism_option = "{conf}"\n')

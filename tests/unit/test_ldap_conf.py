@@ -43,6 +43,9 @@ def refused(data: bytes) -> list[str]:
     return str(caught.value).split("\n")
 
 
+IN_CLEAR = "passwords go to {} in clear, for who is on the way to read; ldap_start_tls: yes helps"
+
+
 class TestTypicalFiles:
     def test_of_debian(self) -> None:
         conf = read(
@@ -66,7 +69,7 @@ class TestTypicalFiles:
         assert conf.bind_dn == "cn=saslauthd,dc=example,dc=org"
         assert conf.password == Secret(b"geheim")
         assert conf.filter == "(&(uid=%u)(objectClass=person))"
-        assert conf.warnings == ()
+        assert conf.warnings == (f"F:2: ldap_servers: {IN_CLEAR.format('ldap://10.1.1.25:1389/')}",)
 
     def test_of_red_hat(self) -> None:
         conf = read(
@@ -92,7 +95,7 @@ class TestTypicalFiles:
             b"ldap_filter: %u@ad.example.org\n"
         )
         assert (conf.effective_method, conf.filter) == ("fastbind", "%u@ad.example.org")
-        assert conf.warnings == ()
+        assert conf.warnings == (f"F:1: ldap_servers: {IN_CLEAR.format('ldap://dc1.ad.example.org')}",)
 
     def test_that_are_empty_mean_the_defaults(self) -> None:
         assert read(b"") == LdapConf(source="F")
@@ -463,8 +466,9 @@ class TestServers:
         ],
     )
     def test_are_uris_with_blanks_or_commas_between(self, text: str, servers: tuple[str, ...]) -> None:
-        conf = read(f"ldap_servers: {text}".encode())
-        assert (conf.servers, conf.warnings) == (servers, ())
+        conf = read(f"ldap_servers: {text}\nldap_use_sasl: yes\n".encode())
+        assert conf.servers == servers
+        assert not [line for line in conf.warnings if "servers" in line]
 
     @pytest.mark.parametrize(
         "uri",
@@ -502,9 +506,26 @@ class TestServers:
     def test_have_nothing_behind_the_host(self) -> None:
         conf = read(b"ldap_servers: ldap://a:1/dc=org ldap://b/ ldap://c?x")
         assert conf.servers == ("ldap://a:1/", "ldap://b/", "ldap://c/")
-        assert conf.warnings == (
-            "F:1: ldap_servers: '/dc=org' in 'ldap://a:1/dc=org' has no effect; '?x' in 'ldap://c?x' has no effect",
+        assert conf.warnings[0] == (
+            "F:1: ldap_servers: '/dc=org' in 'ldap://a:1/dc=org' has no effect; '?x' in 'ldap://c?x' has no effect"
         )
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "ldap://localhost LDAP://LocalHost:389/ ldap://127.0.0.1/ ldap://[::1]/ ldap:///",
+            "ldaps://a/ ldapi:///",
+            "ldap://a/\nldap_start_tls: yes",
+            "ldap://a/\nldap_use_sasl: yes\nldap_mech: GSSAPI",
+        ],
+    )
+    def test_that_are_here_or_speak_tls_are_no_reason_to_warn(self, text: str) -> None:
+        assert not [line for line in told(f"ldap_servers: {text}".encode()) if "in clear" in line]
+
+    @pytest.mark.parametrize("uri", ["ldap://a/", "ldap://127.0.0.1.example.org/", "LDAP://192.0.2.7:389"])
+    def test_that_are_far_and_speak_no_tls_are(self, uri: str) -> None:
+        text = f"ldap_servers: ldaps://b/ {uri} ldap://c/"
+        assert told(text.encode()) == [f"F:1: ldap_servers: {IN_CLEAR.format(uri)}"]
 
 
 FASTBIND = b"ldap_auth_method: fastbind\n"
