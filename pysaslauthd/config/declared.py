@@ -58,7 +58,7 @@ class Declared(NamedTuple):
             return self.read_native(",".join(value))
         if list in self.native:
             raise SettingError('a list of names, such as ["imap", "smtp"]')
-        if type(value) in self.native:
+        if isinstance(value, self.native):
             return self.read(_as_text(value))
         if bool in self.native:
             raise SettingError("true or false")

@@ -46,8 +46,8 @@ class TestAtTheStart:
 
     def test_a_file_named_by_a_relative_path_is_found_again(self, there: Configured) -> None:
         """The daemon goes to its run path, where there is another one of that name."""
-        relative = os.path.relpath(there.file)
-        there.start("--config", relative, "-f")
+        there.start("--config", there.file.name, "-f")
+        there.write("chache = true\n", f"run/{there.file.name}")
         there.write(there.basis + "processes = 1\n")
         there.reload()
         wait_workers(there, 1)

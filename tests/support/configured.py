@@ -64,8 +64,11 @@ class Configured:
         return path
 
     def start(self, *arguments: str, own_run: bool = False) -> None:
-        """Start the daemon and wait until it takes logins. With ``own_run`` it finds this directory in the place of ``/run``."""
-        words = [*COMMAND, *arguments]
+        """Start the daemon in the directory, and wait until it takes logins.
+
+        With ``own_run`` it finds the directory in the place of ``/run``.
+        """
+        words = ["sh", "-c", 'cd "$0" && exec "$@"', str(self.directory), *COMMAND, *arguments]
         binds = {Path("/run"): self.directory}
         self._background = Background(inside(words, binds=binds) if own_run else words, self._log)
         try:

@@ -136,6 +136,9 @@ class TestAWarning:
     def test_says_what_is_not_as_it_may_be_thought(self, text: str, expected: str) -> None:
         assert warnings(text) == [f"F:{expected}"]
 
+    def test_is_not_for_a_variable_that_another_is_made_of(self) -> None:
+        assert warnings('PWDIR=/x\nMECHANISMS=pam\nOPTIONS="-m ${PWDIR}/y"\n') == []
+
     def test_of_what_the_mechanism_does_not_take_names_the_variable(self) -> None:
         text = "MECHANISMS=pam\nMECH_OPTIONS=/x\nOPTIONS=-c\n"
         assert options(text).warnings == (

@@ -99,6 +99,7 @@ class TestFlags:
     def test_h_is_an_option_of_the_mechanism(self) -> None:
         assert options("-H", "x").mechanism_option == "x"
         assert options("-H", "x", "-O", "y").mechanism_option == "y"
+        assert options("-O", "y", "-H", "x").mechanism_option == "y"
 
 
 class TestErrors:
