@@ -15,15 +15,16 @@ from pysaslauthd.config.complaints import Complaints
 LARGEST_FILE = 1 << 16
 """Bytes. One with every setting and a comment on each has 8,000."""
 
-_MOST_NESTED = 32
-"""Brackets in a row. What has more is no configuration."""
+MOST_LINES = 500
+"""Of one statement. Each line of a list is one more look at all of it."""
 
 _LOCATED = re.compile(r"(.*) \(at line (\d+), column \d+\)", re.DOTALL)
-_STATEMENT = re.compile(r"""\s*(\[|[\w."'-][^=]*=)""")
+_STATEMENT = re.compile(r"""\s*(\[[^\]]*\]+\s*(#.*)?$|[\w."'-][^=]*=)""")
+"""How one looks, for what comes after a mistake."""
 _CLOSERS = ("]", '"""', "'''")
 """One of these ends what went on over several lines."""
 
-_ENDLESS = "expected the end of the list, or of the text in three quotes, that begins here"
+_ENDLESS = f"expected the end of the list, or of the text in three quotes, that begins here, within {MOST_LINES} lines"
 
 Path = tuple[str, ...]
 
@@ -50,21 +51,20 @@ class _BrokenError(Exception):
 
 def assignments(text: str, complaints: Complaints) -> list[Assigned]:
     """What a file assigns, in its order. What is no TOML goes to ``complaints``; the rest is understood."""
-    if re.search(r"[\[{]\s*" * _MOST_NESTED, text):
-        complaints.add(1, f"expected at most {_MOST_NESTED} lists or tables in each other")
-        return []
     reading = _Reading(complaints)
     lines = text.replace("\r\n", "\n").split("\n")
     number = 0
     while number < len(lines):
         try:
             count, found = _statement(lines, number)
+            reading.take(number + 1, lines[number], found)
+            number += count
         except _BrokenError as error:
             complaints.add(error.line, str(error))
             number = _resume(lines, max(number + 1, error.line - 1), is_long=error.is_long)
-        else:
-            reading.take(number + 1, lines[number], found)
-            number += count
+        except RecursionError:
+            complaints.add(number + 1, "expected fewer lists or tables in each other")
+            number = _resume(lines, number + 1, is_long=True)
     if not complaints.all():
         _try_together(text, complaints)
     return reading.assigned
@@ -87,9 +87,10 @@ def _try_together(text: str, complaints: Complaints) -> None:
 def _statement(lines: list[str], start: int) -> tuple[int, dict[str, Any]]:
     """How many lines the statement at ``start`` has, and what it makes."""
     text = ""
-    for number in range(start, len(lines)):
+    last = min(len(lines), start + MOST_LINES) - 1
+    for number in range(start, last + 1):
         text += lines[number] + "\n"
-        is_last = number == len(lines) - 1
+        is_last = number == last
         if number > start and not is_last and not any(closer in lines[number] for closer in _CLOSERS):
             continue
         try:

@@ -126,7 +126,8 @@ def found(table: Any, path: tuple[str, ...]) -> object:
 VALUE = "expected a value: a text in quotes, a number, true or false, or a list"
 
 
-ENDLESS = "expected the end of the list, or of the text in three quotes, that begins here"
+NESTED = "expected fewer lists or tables in each other"
+ENDLESS = "expected the end of the list, or of the text in three quotes, that begins here, within 500 lines"
 
 
 class TestMistakes:
@@ -169,7 +170,9 @@ class TestMistakes:
             ("a = 1\na.b = 1\n", ["F:2: not TOML: cannot overwrite a value"], [1, 2]),
             ("a = {b = 1, b = 2}\n", ["F:1: not TOML: duplicate inline table key 'b'"], []),
             ('"x\\ny" = 1\n"x\\ny" = 1\n', ["F:2: 'x\\ny': given before, in line 1"], [1]),
-            ("a = " + "[" * 5000 + "\n", ["F:1: expected at most 32 lists or tables in each other"], []),
+            ("a = " + "[" * 5000 + "\nb = 1\n", [f"F:1: {NESTED}"], [2]),
+            ("a." * 5000 + "a = 1\nb = 1\n", [f"F:1: {NESTED}"], [2]),
+            ("a = [\n" + "[1],\n" * 600 + "]\nb = 1\n", [f"F:1: {ENDLESS}"], [603]),
         ],
     )
     def test_are_told_with_their_lines_and_what_is_right_is_understood(
