@@ -16,7 +16,8 @@ class Digests:
     """
 
     def __init__(self) -> None:
-        self._key = secrets.token_bytes(SIZE)
+        # Copied for each, as taking the key in costs as much as a short password.
+        self._keyed = hashlib.blake2b(digest_size=SIZE, key=secrets.token_bytes(SIZE))
 
     def of(self, password: Secret) -> bytes:
         """The same for the same password, as long as this process lives."""
@@ -24,4 +25,6 @@ class Digests:
 
     def of_bytes(self, data: bytes) -> bytes:
         """The same for the same bytes."""
-        return hashlib.blake2b(data, digest_size=SIZE, key=self._key).digest()
+        digest = self._keyed.copy()
+        digest.update(data)
+        return digest.digest()
