@@ -191,6 +191,20 @@ class TestABusyServer:
                 assert [right(daemon, self.USER), wrong(daemon, self.USER)] == ["-", "-"]
                 assert "it answers busy" in daemon.log
 
+    def test_for_the_search_is_not_believed_for_the_password(self) -> None:
+        """What it has may be older: who finds a user is asked for his password, too."""
+        overlay = ("overlay retcode", f'retcode-parent "cn=none,{SUFFIX}"', "retcode-indir")
+        with (
+            Slapd(Options(modules=("retcode",), database=overlay, entries=self._people("search"))) as busy,
+            Slapd(Options(entries=self._people())) as free,
+        ):
+            busy.set_password(self.USER.dn, b"another")
+            text = f"ldap_servers: {busy.ldap} {free.ldap}\nldap_search_base: {self.BASE}\nldap_timeout: 5\n"
+            with ours(text, *ONE_WORKER) as daemon:
+                wait_until(lambda: (right(daemon, self.USER), self._searches(busy))[1], "both are asked")
+                assert [right(daemon, self.USER) for _ in range(10)] == ["OK"] * 10
+                assert wrong(daemon, self.USER) == "NO"
+
     def _searches(self, busy: Slapd) -> list[str]:
         return busy.operations(f'SRCH base="{self.BASE}"')
 
