@@ -5,7 +5,7 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,11 @@ import uvloop
 
 from pysaslauthd.config.ldap_conf import ClientDefaults, read_ldap_conf
 from pysaslauthd.config.ldap_keys import LdapConf
+from pysaslauthd.core.secret import Secret
 from pysaslauthd.mechanisms.ldap import servers
+from pysaslauthd.mechanisms.ldap.attempt import Endpoint
 from pysaslauthd.mechanisms.ldap.channel import Channel, Found
-from pysaslauthd.mechanisms.ldap.codec import Deref, Scope, Search
+from pysaslauthd.mechanisms.ldap.codec import Deref, Done, Scope, Search
 from pysaslauthd.mechanisms.ldap.connect import Connector
 from support.certificates import Certificates
 from support.daemon import COMMAND
@@ -191,20 +193,6 @@ class TestABusyServer:
                 assert [right(daemon, self.USER), wrong(daemon, self.USER)] == ["-", "-"]
                 assert "it answers busy" in daemon.log
 
-    def test_for_the_search_is_not_believed_for_the_password(self) -> None:
-        """What it has may be older: who finds a user is asked for his password, too."""
-        overlay = ("overlay retcode", f'retcode-parent "cn=none,{SUFFIX}"', "retcode-indir")
-        with (
-            Slapd(Options(modules=("retcode",), database=overlay, entries=self._people("search"))) as busy,
-            Slapd(Options(entries=self._people())) as free,
-        ):
-            busy.set_password(self.USER.dn, b"another")
-            text = f"ldap_servers: {busy.ldap} {free.ldap}\nldap_search_base: {self.BASE}\nldap_timeout: 5\n"
-            with ours(text, *ONE_WORKER) as daemon:
-                wait_until(lambda: (right(daemon, self.USER), self._searches(busy))[1], "both are asked")
-                assert [right(daemon, self.USER) for _ in range(10)] == ["OK"] * 10
-                assert wrong(daemon, self.USER) == "NO"
-
     def _searches(self, busy: Slapd) -> list[str]:
         return busy.operations(f'SRCH base="{self.BASE}"')
 
@@ -219,6 +207,49 @@ class TestABusyServer:
             Entry(self.BASE, {"objectClass": ["organizationalUnit"], "ou": ["answers"]}),
             Entry(user.dn, {**user.attributes, **more}),
         )
+
+
+async def ended(tried: servers.Servers, *directories: Slapd) -> None:
+    """Nothing of it may outlive the loop."""
+    while probes := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(probes)
+    for directory in directories:
+        directory.stop()
+    for server in tried._servers:  # noqa: SLF001  (nobody else knows of all connections)
+        while any(lane.heard_since(0.0) for lane in server._lanes.values()):  # noqa: SLF001, ASYNC110
+            await asyncio.sleep(0.001)
+
+
+class TestTheServerThatFoundAnEntry:
+    """One before it may have been busy for a moment, and not have the entry yet, or an older one."""
+
+    def test_is_the_one_that_its_password_is_tried_at(self) -> None:
+        with Slapd(Options(users=1)) as first, Slapd(Options(users=1)) as second:
+            conf = read_ldap_conf(configuration(first.ldap, second.ldap).encode(), "F")
+            loop = uvloop.new_event_loop()
+            try:
+                loop.run_until_complete(self._bind(conf, first, second))
+            finally:
+                loop.close()
+
+    @staticmethod
+    async def _bind(conf: LdapConf, first: Slapd, second: Slapd) -> None:
+        def bind(channel: Channel) -> Awaitable[Done]:
+            return channel.bind(U0.dn.encode(), Secret(U0.password), 3, LIMIT)
+
+        tried = servers.Servers(conf, Connector(conf, ClientDefaults()))
+        there = Endpoint.parse(second.ldap)
+        assert (await tried.use(servers.Purpose.BIND, bind, there)).code == 0
+        assert (await tried.use(servers.Purpose.BIND, bind)).code == 0
+        for directory in (first, second):
+            wait_until(lambda directory=directory: asked(directory), "it is up, and has been asked")  # type: ignore[misc]
+            directory.forget()
+        assert (await tried.bind(bind, there)).code == 0
+        wait_until(lambda: asked(second), "it is asked")
+        assert not asked(first)
+        second.stop()
+        assert (await tried.bind(bind, there)).code == 0
+        await ended(tried, first)
 
 
 class TestWhileNoServerAnswers:
@@ -285,13 +316,7 @@ class TestWhileNoServerAnswers:
             with pytest.raises(servers.NoServerError):
                 await tried.use(servers.Purpose.SEARCH, search)
             only.start()
-        # Nothing of it may outlive the loop.
-        while probes := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(probes)
-        only.stop()
-        (server,) = tried._servers  # noqa: SLF001  (nobody else knows of all connections)
-        while any(lane.heard_since(0.0) for lane in server._lanes.values()):  # noqa: SLF001, ASYNC110
-            await asyncio.sleep(0.001)
+        await ended(tried, only)
 
     @staticmethod
     def _wait_recovered(daemon: LdapDaemon) -> None:
