@@ -44,6 +44,8 @@ class Mechanism(NamedTuple):
     """Files that a worker reads at each login; of what root may, it keeps the right to read them."""
     watches: tuple[SettingFile, ...]
     """Files whose change may make a password wrong that was right."""
+    uses_realm: bool
+    """Whether the realm of a request is part of whom it looks up; else it is not looked at."""
     names_service_files: bool
     """Whether the service of a request becomes the name of a file."""
     is_elastic: bool
@@ -74,6 +76,7 @@ MECHANISMS = {
             privilege=Privilege.READ_FILES,
             reads=(),
             watches=(),
+            uses_realm=True,
             names_service_files=False,
             is_elastic=False,
             configuration=Path("/etc/saslauthd.conf"),
@@ -87,6 +90,7 @@ MECHANISMS = {
             privilege=Privilege.ALL,
             reads=(),
             watches=_ACCOUNTS,
+            uses_realm=False,
             names_service_files=True,
             is_elastic=True,
             configuration=None,
@@ -100,6 +104,7 @@ MECHANISMS = {
             privilege=Privilege.READ_FILES,
             reads=(SettingFile("shadow_file", Path("/etc/shadow")),),
             watches=(SettingFile("shadow_file", Path("/etc/shadow")), _ACCOUNTS[1]),
+            uses_realm=False,
             names_service_files=False,
             is_elastic=False,
             configuration=None,

@@ -209,6 +209,11 @@ class Options:
         return max(self.workers, self.settings.most_workers if self.mechanism.is_elastic else 0)
 
     @property
+    def name_places(self) -> int:
+        """Logins of one name that may be under way, as many as saslauthd could have at least."""
+        return self.settings.name_places or max(DEFAULT_PROCESSES, self.processes)
+
+    @property
     def share(self) -> int:
         """Logins after which a worker is replaced: ``-n 0`` is a share of one, not another code path."""
         return (self.settings.worker_share or self.mechanism.share) if self.processes else 1

@@ -172,6 +172,19 @@ class Settings:
     login_timeout: float = _setting(30.0, read_duration, "a login without an answer by then is unavailable")
     queue_timeout: float = _setting(10.0, read_duration, "a login that no worker took by then is unavailable")
     queue_length: int = _setting(1024, count_between(1, 1_000_000), "logins that may wait for a worker")
+    name_places: int | None = _setting(
+        None,
+        count_between(1, 1_000_000),
+        "logins of one name that may be under way; 5, or the number of -n if that is more, if not set",
+    )
+    known_names: int = _setting(
+        65_536, count_between(1, 10_000_000), "names accepted lately that go before others where logins wait"
+    )
+    failures_per_second: int = _setting(
+        0,
+        count_between(0, 1_000_000),
+        "logins that may be refused in a second, but for those with the password that was right before; 0 for any number",
+    )
     connections: int = _setting(4096, count_between(1, 1_000_000), "clients connected at a time")
     cache_rejected: float = _setting(
         0.0,

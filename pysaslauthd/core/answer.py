@@ -21,7 +21,7 @@ class Cause(enum.IntEnum):
     """What led to the verdict.
 
     Up to ACCOUNT it is the user's side, REQUEST is the mail server's; the rest is ours and belongs to
-    UNAVAILABLE.
+    UNAVAILABLE, and so does GONE: the client left while its login waited, so nobody was asked.
     """
 
     NONE = 0
@@ -33,6 +33,11 @@ class Cause(enum.IntEnum):
     CRASH = 6
     SHED = 7
     REQUEST = 8
+    GONE = 9
+
+
+LONGEST_DELAY = 10.0
+"""Seconds; no module can have an answer held back for longer."""
 
 
 class Answer(NamedTuple):
@@ -48,6 +53,13 @@ class Answer(NamedTuple):
     reason: str = ""
     delay_ms: int = 0
     details: tuple[str, ...] = ()
+
+    @property
+    def delay(self) -> float:
+        """Seconds for which the client does not get it: only a REJECT is held back."""
+        if self.verdict is not Verdict.REJECT:
+            return 0.0
+        return min(self.delay_ms / 1000, LONGEST_DELAY)
 
 
 ACCEPTED = Answer(Verdict.ACCEPT)

@@ -1,18 +1,15 @@
 """The credential cache: what was right a while ago, so that nobody has to be asked again.
 
-In this process's memory only. An entry holds no password but a keyed hash of it, under a key drawn at
-the start, so that neither a page on a disk nor two equal passwords tell anything.
+In this process's memory only. An entry holds no password but its digest; see :class:`Digests`.
 """
 
-import hashlib
 import hmac
-import secrets
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity
-from pysaslauthd.core.secret import Secret
 
 BUCKETS_PER_SLOT = 6
 BYTES_PER_SLOT = 576
@@ -20,8 +17,6 @@ BYTES_PER_SLOT = 576
 
 DEFAULT_KIB = 963
 """What makes the 1,711 slots that the original has without ``-s``, as nearly as KiB can say it."""
-
-DIGEST_SIZE = 32
 
 Key = tuple[bytes, bytes, bytes]
 """Login, realm and service: never joined, or ``a`` and ``bc`` would be ``ab`` and ``c``."""
@@ -62,21 +57,41 @@ class CredentialCache:
     Age counts from the moment at which the mechanism was asked, and a hit does not renew it. Wrong
     passwords, if they are remembered at all, have a place of their own, so that no flood of them
     displaces a right one.
+
+    The same request, byte for byte, need not even be taken apart: the digest of one that was found
+    right leads to the entry that made it so, for as long as that entry counts.
     """
 
     def __init__(self, options: CacheOptions) -> None:
         self._options = options
-        self._entries: dict[Key, _Entry] = {}
-        self._rejections: dict[tuple[Key, bytes], _Rejection] = {}
-        self._secret = secrets.token_bytes(DIGEST_SIZE)
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._rejections: OrderedDict[tuple[Key, bytes], _Rejection] = OrderedDict()
+        self._requests: OrderedDict[bytes, tuple[Key, _Entry]] = OrderedDict()
         self._epoch = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def digest(self, password: Secret) -> bytes:
-        """What stands for a password here."""
-        return hashlib.blake2b(password.reveal(), digest_size=DIGEST_SIZE, key=self._secret).digest()
+    def recalls(self, request: bytes, now: float) -> bool:
+        """Whether this request, given by its digest, was found right before and still is."""
+        key_and_entry = self._requests.get(request)
+        if key_and_entry is None:
+            return False
+        key, entry = key_and_entry
+        if self._entries.get(key) is not entry or entry.expires <= now:
+            del self._requests[request]
+            return False
+        self._entries.move_to_end(key)
+        return True
+
+    def note(self, request: bytes, key: Key) -> None:
+        """Have a request, given by its digest, lead to the entry of ``key``, which made it right."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return  # all was forgotten while it was on its way
+        self._requests[request] = key, entry
+        self._requests.move_to_end(request)
+        _bound(self._requests, self._options.capacity)
 
     def has(self, key: Key, digest: bytes, now: float) -> bool:
         """Whether this password was right for this key, lately enough."""
@@ -89,9 +104,7 @@ class CredentialCache:
             return False
         if not hmac.compare_digest(entry.digest, digest):
             return False
-        # To the end of the order, as the one used last.
-        del self._entries[key]
-        self._entries[key] = entry
+        self._entries.move_to_end(key)
         return True
 
     def has_stale(self, key: Key, digest: bytes, now: float) -> bool:
@@ -117,13 +130,13 @@ class CredentialCache:
         if dispatch.epoch != self._epoch:
             return
         if answer.verdict is Verdict.ACCEPT:
-            self._entries.pop(key, None)
             self._entries[key] = _Entry(digest, dispatch.time + self._options.lifetime)
+            self._entries.move_to_end(key)
             _bound(self._entries, self._options.capacity)
         elif self._options.rejected_lifetime and answer.cause is Cause.WRONG_PASSWORD:
             expires = dispatch.time + self._options.rejected_lifetime
-            self._rejections.pop((key, digest), None)
             self._rejections[key, digest] = _Rejection(answer, expires)
+            self._rejections.move_to_end((key, digest))
             _bound(self._rejections, self._options.capacity)
 
     def flush(self) -> None:
@@ -131,6 +144,7 @@ class CredentialCache:
         self._epoch += 1
         self._entries.clear()
         self._rejections.clear()
+        self._requests.clear()
 
 
 def capacity_of(kib: int) -> int:
@@ -153,6 +167,6 @@ def key_of(identity: Identity) -> Key:
     return identity.login, identity.realm, identity.service
 
 
-def _bound(entries: dict[Any, Any], capacity: int) -> None:
+def _bound(entries: OrderedDict[Any, Any], capacity: int) -> None:
     if len(entries) > capacity:
-        del entries[next(iter(entries))]
+        entries.popitem(last=False)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import select
 import socket
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -87,6 +88,12 @@ class House(Protocol):
     def has_asked(self, client: "Client") -> None:
         """The request of one that was waited for has come."""
 
+    def may_wait(self, client: "Client") -> bool:
+        """Whether there is room for it to wait for its answer."""
+
+    def is_refused(self, client: "Client") -> None:
+        """Its password was wrong, and it hears so only when its delay is over."""
+
     def has_left(self, client: "Client") -> None:
         """It is closed."""
 
@@ -104,15 +111,21 @@ class Client:
         "_reader",
         "_socket",
         "_timer",
+        "_whole",
+        "uid",
     )
 
-    def __init__(self, house: House, connection: "socket.SocketType") -> None:
+    def __init__(self, house: House, connection: "socket.SocketType", uid: int) -> None:
         self._house = house
+        self.uid = uid
+        """Of the process that connected."""
         self._socket = connection
         self._reader: RequestReader | None = None
         """None while nothing has come; and a request that comes in one piece, as nearly all do, needs none."""
         self._head: bytes | None = None
         """What was read before this client was one."""
+        self._whole: bytes | None = None
+        """The request as it came, if in one piece, until the gate has it."""
         self._timer: asyncio.TimerHandle | None = None
         self._is_awaited = False
         self._expects_address = False
@@ -179,6 +192,7 @@ class Client:
                 return self._reader.settle() if self._reader is not None else None, False
             if self._reader is None:
                 if len(data) < CHUNK and (request := read_whole(data, limits)) is not None:
+                    self._whole = data
                     return request, False
                 self._reader = RequestReader(limits)
             if not data:
@@ -221,7 +235,30 @@ class Client:
 
     def _submit(self, request: Request) -> None:
         self._stop_waiting()
-        self._house.gate.login(request, self._answered)
+        whole, self._whole = self._whole, None
+        self._house.gate.login(request, self, whole)
+
+    def may_wait(self) -> bool:
+        """See :class:`Asker`."""
+        return self._house.may_wait(self)
+
+    def is_there(self) -> bool:
+        """See :class:`Asker`. Who only closed its writing side, or sends on and on, still waits."""
+        if self._is_closed:
+            return False
+        # On a UNIX socket a peer that has closed both directions is an event of its own, which needs no asking for.
+        look = select.poll()
+        look.register(self._socket.fileno(), 0)
+        return not look.poll(0)
+
+    @_closing_on_error
+    def hear(self, answer: Answer) -> None:
+        """See :class:`Asker`."""
+        if answer.delay and not self._is_closed:
+            self._house.is_refused(self)
+            self._set_timer(answer.delay, functools.partial(self._answered, answer))
+        else:
+            self._answered(answer)
 
     def _stop_waiting(self) -> None:
         if self._is_awaited:
@@ -233,10 +270,12 @@ class Client:
 
     @_closing_on_error
     def _answered(self, answer: Answer) -> None:
+        if self._is_closed:
+            return
         reply = self._house.options.reply(answer)
         if reply == _CLOSE_WITHOUT_ANSWER:
             self.close()
-        elif not self._is_closed:
+        else:
             self._reply(reply)
 
     def _reply(self, reply: bytes) -> None:

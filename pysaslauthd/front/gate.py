@@ -5,19 +5,21 @@ import os
 from typing import NamedTuple
 
 from pysaslauthd.config.options import Options
-from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected
+from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, unavailable
 from pysaslauthd.core.identity import Identity, identify, is_service_name
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import ProtocolError, Request
-from pysaslauthd.front.cache import CredentialCache, cache_options, key_of
-from pysaslauthd.front.pool import Deliver, Pool
+from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, key_of
+from pysaslauthd.front.digests import Digests
+from pysaslauthd.front.known_names import name_of
+from pysaslauthd.front.shed_log import ShedLog
 from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.front.ticket import Asker, Ticket
+from pysaslauthd.front.waiting_room import WaitingRoom
 from pysaslauthd.logs import log
 
-LONGEST_DELAY = 10.0
-"""Seconds; no module can have an answer held back for longer."""
-
 _NO_SERVICE_NAME = rejected(Cause.REQUEST, "service is no name of a file")
+NO_SEAT = unavailable(Cause.SHED, "too many clients are connected")
 _ACCEPTED_STALE = ACCEPTED._replace(details=("accepted from the cache: the backend cannot be asked",))
 
 
@@ -28,46 +30,61 @@ class _Question(NamedTuple):
     digest: bytes
 
 
+class _Pending(NamedTuple):
+    """A question that was asked, and when. ``request`` is the digest of the whole of it, if it came in one piece."""
+
+    ticket: Ticket
+    dispatch: Dispatch
+    request: bytes | None
+
+
 class Gate:
     """Every login comes through here once, and leaves with exactly one answer and its log line."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, pool: Pool, options: Options, statistics: Statistics
+        self, loop: asyncio.AbstractEventLoop, room: WaitingRoom, options: Options, statistics: Statistics
     ) -> None:
         self._loop = loop
-        self._pool = pool
+        self._room = room
         self._statistics = statistics
         self._append_realm = options.append_realm
-        self._mechanism = options.mechanism.name
-        self._names_service_files = options.mechanism.names_service_files
+        self._mechanism = options.mechanism
         self._verbose = options.verbose
+        self._digests = Digests()
         self.has_cache = options.cache
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         self._uncached = frozenset(map(os.fsencode, options.settings.uncached_services))
-        self._asked: dict[_Question, list[Deliver]] = {}
+        self._pending: dict[_Question, _Pending] = {}
+        self._shed = ShedLog(loop)
 
-    def login(self, request: Request, deliver: Deliver) -> None:
-        """Find the answer to ``request``; ``deliver`` gets it when the client may have it."""
+    def login(self, request: Request, asker: Asker, whole: bytes | None = None) -> None:
+        """Find the answer to ``request``; ``asker`` hears it. ``whole``: the same as it came, if in one piece."""
         identity = identify(request, append_realm=self._append_realm)
-        if self._names_service_files and not is_service_name(identity.service):
-            self._answered(identity, _NO_SERVICE_NAME, deliver)
-        elif self._cache is None or identity.service in self._uncached:
-            self._pool.submit(
-                identity, request.password, lambda answer: self._answered(identity, answer, deliver)
-            )
+        if self._mechanism.names_service_files and not is_service_name(identity.service):
+            self._tell(identity, _NO_SERVICE_NAME, asker)
+            return
+        question = _Question(identity, self._digests.of(request.password))
+        cache = None if identity.service in self._uncached else self._cache
+        remembered = None if cache is None else self._remembered(cache, question)
+        if remembered is not None:
+            self._tell(identity, remembered, asker)
+        elif not asker.may_wait():
+            self._tell(identity, NO_SEAT, asker)
+        elif cache is None:
+            self._room.submit(self._ticket(question, request.password, asker))
         else:
-            self._remember_or_ask(self._cache, identity, request.password, deliver)
+            self._ask(cache, question, request.password, asker, whole)
 
-    def remembers(self, request: Request) -> bool:
-        """Whether it is known to be right without a question to anybody; then it is noted, too."""
-        cache = self._cache
-        if cache is None or request.service in self._uncached:
-            return False
-        identity = identify(request, append_realm=self._append_realm)
-        if not cache.has(key_of(identity), cache.digest(request.password), self._loop.time()):
+    def remembers(self, whole: bytes) -> bool:
+        """Whether a request is the same, byte for byte, as one that is known to be right.
+
+        Then it is counted, and there is nothing more to do for it. This is the way of most logins
+        where there is a cache, so nothing else happens on it; with ``-V``, where each is to be in the log, none goes it.
+        """
+        if self._cache is None or not self._cache.recalls(self._digests.of_bytes(whole), self._loop.time()):
             return False
         self._statistics.cache_hits += 1
-        self._note(identity, ACCEPTED)
+        self._statistics.accepted += 1
         return True
 
     def forget(self) -> None:
@@ -75,54 +92,76 @@ class Gate:
         if self._cache is not None:
             self._cache.flush()
 
-    def _remember_or_ask(
-        self, cache: CredentialCache, identity: Identity, password: Secret, deliver: Deliver
-    ) -> None:
-        key = key_of(identity)
-        digest = cache.digest(password)
+    def shed(self, reason: str) -> None:
+        """Note that somebody was turned away, for which there was no room."""
+        self._statistics.unavailable += 1
+        self._statistics.shed += 1
+        self._shed.add(reason)
+
+    def _remembered(self, cache: CredentialCache, question: _Question) -> Answer | None:
+        key = key_of(question.identity)
         now = self._loop.time()
-        if cache.has(key, digest, now):
+        remembered = (
+            ACCEPTED if cache.has(key, question.digest, now) else cache.rejection(key, question.digest, now)
+        )
+        if remembered is None:
+            self._statistics.cache_misses += 1
+        else:
             self._statistics.cache_hits += 1
-            self._answered(identity, ACCEPTED, deliver)
-            return
-        rejection = cache.rejection(key, digest, now)
-        if rejection is not None:
-            self._statistics.cache_hits += 1
-            self._answered(identity, rejection, deliver)
-            return
-        self._statistics.cache_misses += 1
-        question = _Question(identity, digest)
-        askers = self._asked.get(question)
-        if askers is not None:
+        return remembered
+
+    def _ask(
+        self,
+        cache: CredentialCache,
+        question: _Question,
+        password: Secret,
+        asker: Asker,
+        whole: bytes | None,
+    ) -> None:
+        pending = self._pending.get(question)
+        if pending is not None:
             # The same in every field, so it is the same client's, asking twice: one answer does for both.
-            askers.append(deliver)
+            pending.ticket.askers.append(asker)
             self._statistics.joined += 1
             return
-        self._asked[question] = [deliver]
-        dispatch = cache.dispatch(now)
+        ticket = self._ticket(question, password, asker)
+        request = None if whole is None or self._verbose else self._digests.of_bytes(whole)
+        self._pending[question] = _Pending(ticket, cache.dispatch(self._loop.time()), request)
+        self._room.submit(ticket)
 
-        def answered(answer: Answer) -> None:
-            cache.learn(key, digest, answer, dispatch)
-            if answer.cause is Cause.BACKEND and cache.has_stale(key, digest, self._loop.time()):
-                self._statistics.cache_stale += 1
-                answer = _ACCEPTED_STALE
-            for each in self._asked.pop(question):
-                self._answered(identity, answer, each)
+    def _ticket(self, question: _Question, password: Secret, asker: Asker) -> Ticket:
+        name = name_of(question.identity, uses_realm=self._mechanism.uses_realm)
+        return Ticket(question.identity, password, name, question.digest, asker, self._ended)
 
-        self._pool.submit(identity, password, answered)
+    def _ended(self, ticket: Ticket, answer: Answer) -> None:
+        """The mechanism has spoken, or will not."""
+        if self._cache is not None:
+            answer = self._learn(self._cache, ticket, answer)
+        for asker in ticket.askers:
+            self._tell(ticket.identity, answer, asker)
+
+    def _learn(self, cache: CredentialCache, ticket: Ticket, answer: Answer) -> Answer:
+        """Remember what may be; the answer that counts."""
+        pending = self._pending.pop(_Question(ticket.identity, ticket.digest), None)
+        if pending is None:
+            return answer
+        key = key_of(ticket.identity)
+        cache.learn(key, ticket.digest, answer, pending.dispatch)
+        if answer.verdict is Verdict.ACCEPT and pending.request is not None:
+            cache.note(pending.request, key)
+        if answer.cause is Cause.BACKEND and cache.has_stale(key, ticket.digest, self._loop.time()):
+            self._statistics.cache_stale += 1
+            return _ACCEPTED_STALE
+        return answer
 
     def refuse(self, error: ProtocolError) -> None:
         """Note a request that was none. There is no failure line: nobody tried to log in."""
         self._statistics.malformed += 1
         log.error(str(error))
 
-    def _answered(self, identity: Identity, answer: Answer, deliver: Deliver) -> None:
+    def _tell(self, identity: Identity, answer: Answer, asker: Asker) -> None:
         self._note(identity, answer)
-        if answer.verdict is Verdict.REJECT and answer.delay_ms:
-            # The mechanism's delay is waited here, on a timer: no worker ever sleeps for it.
-            self._loop.call_later(min(answer.delay_ms / 1000, LONGEST_DELAY), deliver, answer)
-        else:
-            deliver(answer)
+        asker.hear(answer)
 
     def _note(self, identity: Identity, answer: Answer) -> None:
         match answer.verdict:
@@ -134,11 +173,20 @@ class Gate:
                 self._statistics.rejected += 1
                 log.info("auth failure", **self._fields(identity), reason=answer.reason or "Unknown")
             case Verdict.UNAVAILABLE:
-                self._statistics.unavailable += 1
-                log.error("auth unavailable", **self._fields(identity), reason=answer.reason or "Unknown")
+                self._note_unavailable(identity, answer)
         if self._verbose:
             for line in answer.details:
                 log.debug(line)
+
+    def _note_unavailable(self, identity: Identity, answer: Answer) -> None:
+        match answer.cause:
+            case Cause.GONE:
+                self._statistics.gone += 1
+            case Cause.SHED:
+                self.shed(answer.reason)
+            case _:
+                self._statistics.unavailable += 1
+                log.error("auth unavailable", **self._fields(identity), reason=answer.reason or "Unknown")
 
     def _fields(self, identity: Identity) -> dict[str, bytes | str]:
         # The order is that of the original's line; filters match it as a whole.
@@ -149,5 +197,5 @@ class Gate:
         }
         if identity.client_address is not None:
             fields["remote"] = identity.client_address
-        fields["mech"] = self._mechanism
+        fields["mech"] = self._mechanism.name
         return fields

@@ -1,16 +1,17 @@
-"""Accepts clients, and knows how many there are and which have not asked yet."""
+"""Accepts clients, answers those it can answer at once, and gives the others a seat."""
 
 import asyncio
+import contextlib
 import errno
 import socket
 from collections.abc import Callable
 
 from pysaslauthd import logs
 from pysaslauthd.core.answer import ACCEPTED
-from pysaslauthd.core.wire import read_whole
 from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.front.client import CHUNK, DONT_WAIT, SEND_FLAGS, Client, ClientOptions
-from pysaslauthd.front.gate import Gate
+from pysaslauthd.front.gate import NO_SEAT, Gate
+from pysaslauthd.front.seats import Seats, peer_uid
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.logs import log
 
@@ -26,7 +27,10 @@ _CLIENT_HAS_GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR})
 
 
 class Listener:
-    """One listening socket. At its limit of clients the one that was silent longest has to go."""
+    """One listening socket, and the clients that came by it.
+
+    It always accepts: who can be answered at once is, even where there is no seat left for anybody else.
+    """
 
     def __init__(
         self,
@@ -43,25 +47,26 @@ class Listener:
         self.options = options
         self.statistics = statistics
         self._socket = listening
-        self._limit = limit
         self._accepted = options.reply(ACCEPTED)
-        self._silent: dict[Client, None] = {}
+        self._seats: Seats[Client] = Seats(limit)
         self._patience = Deadlines(loop, options.read_timeout, Client.lose_patience)
-        self._clients: set[Client] = set()
         self._on_empty: Callable[[], None] | None = None
         self._is_draining = False
         self._is_accepting = False
         self._resume()
 
+    def __len__(self) -> int:
+        return len(self._seats)
+
     def drain(self, on_empty: Callable[[], None]) -> None:
         """Take who connected already, then nobody any more; ``on_empty`` when the last has gone."""
         self._is_draining = True
         self._on_empty = on_empty
-        while self._accept():
+        while not self._seats.is_full and self._accept():
             pass
         self._pause()
         self._socket.close()
-        for client in list(self._silent):
+        for client in self._seats.idle():
             client.hurry()
         self._check_empty()
 
@@ -82,10 +87,6 @@ class Listener:
 
     def _accept(self) -> bool:
         """Take one client; False if there is none, or none can be taken now."""
-        is_full = len(self._clients) >= self._limit
-        if is_full and not self._silent:
-            self._pause()  # every one waits for an answer; the next to get it makes room
-            return False
         try:
             # accept() makes of it an object in Python, which costs as much as the rest of a client.
             descriptor, _ = self._socket._accept()  # type: ignore[attr-defined]  # noqa: SLF001
@@ -93,8 +94,6 @@ class Listener:
             return False
         except OSError as error:
             return self._cannot_accept(error)
-        if is_full:
-            self._evict()
         connection = socket.SocketType(_FAMILY, _TYPE, 0, descriptor)
         try:
             self._greet(connection)
@@ -112,19 +111,26 @@ class Listener:
         except OSError:
             connection.close()
             return
-        is_known = False
-        if head and self.gate.has_cache and len(head) < CHUNK:
-            request = read_whole(head, self.options.limits)
-            is_known = request is not None and self.gate.remembers(request)
+        is_known = head is not None and len(head) < CHUNK and self.gate.remembers(head)
         if is_known and self._is_told(connection):
             return
-        client = Client(self, connection)
-        self._clients.add(client)
-        self.statistics.clients += 1
+        uid = peer_uid(connection)
+        if not self._seats.has_room(uid) and not self._close(self._seats.who_leaves(uid)):
+            self._turn_away(connection)
+            return
+        client = Client(self, connection, uid)
+        self._seats.take(client)
         if is_known:
             client.linger()
         else:
             client.begin(head)
+
+    def _turn_away(self, connection: socket.SocketType) -> None:
+        self.gate.shed(NO_SEAT.reason)
+        if reply := self.options.reply(NO_SEAT):
+            with contextlib.suppress(OSError):
+                connection.send(reply, SEND_FLAGS)
+        connection.close()
 
     def _is_told(self, connection: socket.SocketType) -> bool:
         """Say OK, and whether that was all; if not, there is more to read before it may be closed."""
@@ -146,36 +152,49 @@ class Listener:
         if error.errno not in _EXHAUSTED:
             raise error  # the socket is no good any more; the master makes another
         log.error(f"cannot accept a client: {error.strerror}")
-        if self._silent:
-            self._evict()
+        self._close(self._seats.who_leaves())
         self._pause()
         self.loop.call_later(EXHAUSTED_PAUSE, self._resume)
         return False
 
     def waits_for(self, client: Client) -> None:
         """See :class:`House`."""
-        self._silent[client] = None
+        self._seats.is_silent(client)
         self._patience.add(client)
 
     def has_asked(self, client: Client) -> None:
         """See :class:`House`."""
-        self._silent.pop(client, None)
+        self._seats.has_asked(client)
         self._patience.discard(client)
+
+    def may_wait(self, client: Client) -> bool:
+        """See :class:`House`."""
+        if not self._seats.has_room_to_wait(client.uid) and not self._close(
+            self._seats.who_need_not_wait(client.uid)
+        ):
+            return False
+        self._seats.waits(client)
+        return True
+
+    def is_refused(self, client: Client) -> None:
+        """See :class:`House`."""
+        self._seats.is_refused(client)
 
     def has_left(self, client: Client) -> None:
         """See :class:`House`."""
-        self._clients.discard(client)
-        self.has_asked(client)
-        self.statistics.clients -= 1
-        if not self._is_accepting and len(self._clients) < self._limit:
-            self._resume()
+        self._seats.leave(client)
+        self._patience.discard(client)
         self._check_empty()
 
-    def _evict(self) -> None:
+    def _close(self, client: Client | None) -> bool:
+        """Have this one leave, for another; False if there is nobody who can."""
+        if client is None:
+            return False
         self.statistics.evicted += 1
-        next(iter(self._silent)).close()
+        client.close()
+        return True
 
     def _check_empty(self) -> None:
-        if self._on_empty is not None and not self._clients:
+        if self._on_empty is not None and not len(self._seats):
             on_empty, self._on_empty = self._on_empty, None
             on_empty()

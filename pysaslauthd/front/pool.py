@@ -1,4 +1,4 @@
-"""The workers of one mechanism, and the logins that wait for one.
+"""The workers of one mechanism, and the logins that they have in hand.
 
 The front decides when a worker has done its share: it sends it nothing more and, when the last
 answer has come, closes its end, on which the worker leaves. So no login is lost by a retirement,
@@ -16,17 +16,14 @@ from typing import NamedTuple
 
 from pysaslauthd.config.options import Options
 from pysaslauthd.core import messages
-from pysaslauthd.core.answer import Answer, Cause, unavailable
-from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.answer import Cause, unavailable
 from pysaslauthd.core.messages import Login, MessageError, Result, Status
-from pysaslauthd.core.secret import Secret
 from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.front.ticket import Ticket
+from pysaslauthd.front.waiting_room import WaitingRoom
 from pysaslauthd.logs import log
-
-GROW_AFTER = 0.1
-"""Seconds that a login waits before more workers are started for it, where more may be."""
 
 IDLE_LIMIT = 10.0
 """Seconds without work after which a worker beyond those kept ready goes again."""
@@ -44,8 +41,6 @@ answer: its loop may hang, and the front's limit of a login is long."""
 START_LIMIT = 10.0
 """Seconds that a new worker has to introduce itself before it is killed."""
 
-Deliver = Callable[[Answer], None]
-
 
 class PoolOptions(NamedTuple):
     """What a pool has to know of its mechanism and settings. Times in seconds."""
@@ -59,8 +54,6 @@ class PoolOptions(NamedTuple):
     growth_kib: int
     concurrency: int
     login_timeout: float
-    queue_timeout: float
-    queue_length: int
 
     @classmethod
     def of(cls, options: Options) -> "PoolOptions":
@@ -73,8 +66,6 @@ class PoolOptions(NamedTuple):
             growth_kib=options.settings.worker_growth >> 10,
             concurrency=options.concurrency,
             login_timeout=options.settings.login_timeout,
-            queue_timeout=options.settings.queue_timeout,
-            queue_length=options.settings.queue_length,
         )
 
 
@@ -82,24 +73,6 @@ class _State(enum.Enum):
     STARTING = enum.auto()
     READY = enum.auto()
     RETIRING = enum.auto()
-
-
-class _Ticket:
-    """A login between :meth:`Pool.submit` and its answer."""
-
-    __slots__ = ("deliver", "identity", "password", "worker")
-
-    def __init__(self, identity: Identity, password: Secret, deliver: Deliver) -> None:
-        self.identity = identity
-        self.password: Secret | None = password
-        self.deliver: Deliver | None = deliver
-        self.worker: _Worker | None = None
-
-    def end(self, answer: Answer) -> None:
-        """Deliver the answer, if nobody has been told another one before."""
-        deliver, self.deliver, self.password = self.deliver, None, None
-        if deliver is not None:
-            deliver(answer)
 
 
 class _Worker:
@@ -120,7 +93,7 @@ class _Worker:
         self.number = number
         self.channel = channel
         self.state = _State.STARTING
-        self.held: dict[int, _Ticket] = {}
+        self.held: dict[int, Ticket] = {}
         self.served = 0
         self.probes: deque[bool] = deque()
         """Of each probe that is not answered yet, whether the answer is for the log."""
@@ -132,7 +105,7 @@ class _Worker:
 
 
 class Pool:
-    """Hands logins to workers. ``on_ready`` is called when the first worker has come up."""
+    """The workers that ``room`` gives its logins to. ``on_ready`` is called when the first of them has come up."""
 
     def __init__(
         self,
@@ -140,6 +113,7 @@ class Pool:
         index: int,
         options: PoolOptions,
         master: MasterLink,
+        room: WaitingRoom,
         statistics: Statistics,
         on_ready: Callable[[], None],
     ) -> None:
@@ -147,34 +121,60 @@ class Pool:
         self._index = index
         self._options = options
         self._master = master
+        self._room = room
         self._statistics = statistics
         self._on_ready: Callable[[], None] | None = on_ready
         self._workers: dict[int, _Worker] = {}
         self._free: list[_Worker] = []
-        self._queue: deque[_Ticket] = deque()
-        self._in_queue = Deadlines(loop, options.queue_timeout, self._waited_too_long)
-        self._in_worker = Deadlines(loop, options.login_timeout, self._took_too_long)
+        self._deadlines = Deadlines(loop, options.login_timeout, self._took_too_long)
         self._leaving: dict[int, asyncio.TimerHandle] = {}
         self._coming = 0
-        self._grow_timer: asyncio.TimerHandle | None = None
         self._next_id = 1
         if options.concurrency > 1:
             loop.call_later(STALL_LIMIT, self._look_for_stalled)
         self._fill()
 
-    def submit(self, identity: Identity, password: Secret, deliver: Deliver) -> None:
-        """Have a worker check this; ``deliver`` gets the answer exactly once, within the deadline."""
-        ticket = _Ticket(identity, password, deliver)
-        if not self._queue and self._hand_over(ticket):
-            return
-        if len(self._queue) >= self._options.queue_length:
-            ticket.end(unavailable(Cause.SHED, "too many logins are waiting"))
-            return
-        self._queue.append(ticket)
-        self._statistics.queued += 1
-        self._in_queue.add(ticket)
-        if self._grow_timer is None and self._options.most > self._options.size:
-            self._grow_timer = self._loop.call_later(GROW_AFTER, self._grow)
+    @property
+    def capacity(self) -> int:
+        """See :class:`Workers`."""
+        return len(self._workers) * self._options.concurrency
+
+    def has_room(self) -> bool:
+        """See :class:`Workers`."""
+        return bool(self._free)
+
+    def give(self, ticket: Ticket) -> bool:
+        """See :class:`Workers`."""
+        assert ticket.password is not None
+        number = self._next_id
+        packet = messages.encode_login(Login(number, ticket.identity, ticket.password))
+        while self._free:
+            worker = self._next_free()
+            try:
+                worker.channel.send(packet)
+            except (BrokenPipeError, ConnectionResetError):
+                # It died before it took this login, which is lost on nobody.
+                self._lose(worker, "worker died")
+                continue
+            except BlockingIOError:
+                # It holds so many that it gets no other until it has answered one.
+                self._free.remove(worker)
+                if not worker.held:
+                    self._condemn(worker, "worker reads nothing")
+                continue
+            except OSError as error:
+                log.error(f"{self._options.name} worker {worker.number} cannot be told: {error.strerror}")
+                raise
+            self._next_id += 1
+            self._assign(worker, number, ticket)
+            return True
+        return False
+
+    def grow(self, waiting: int) -> None:
+        """See :class:`Workers`. Those that are starting are waited for first."""
+        starting = self._coming + sum(w.state is _State.STARTING for w in self._workers.values())
+        if not starting:
+            self._fill(waiting)
 
     def adopt(self, number: int, channel: socket.socket) -> None:
         """The master started a worker; it counts once it has introduced itself."""
@@ -225,44 +225,15 @@ class Pool:
             else:
                 self._ask(worker, is_for_log=False)
 
-    def _hand_over(self, ticket: _Ticket) -> bool:
-        """Give the login to a free worker, or end it if that cannot be; False if none is free."""
-        assert ticket.password is not None
-        number = self._next_id
-        packet = messages.encode_login(Login(number, ticket.identity, ticket.password))
-        while self._free:
-            worker = self._next_free()
-            try:
-                worker.channel.send(packet)
-            except (BrokenPipeError, ConnectionResetError):
-                # It died before it took this login, which is lost on nobody.
-                self._lose(worker, "worker died")
-                continue
-            except BlockingIOError:
-                # It holds so many that it gets no other until it has answered one.
-                self._free.remove(worker)
-                if not worker.held:
-                    self._condemn(worker, "worker reads nothing")
-                continue
-            except OSError as error:
-                log.error(f"{self._options.name} worker {worker.number} cannot be told: {error.strerror}")
-                ticket.end(unavailable(Cause.CRASH, "no worker could be told"))
-                return True
-            self._next_id += 1
-            self._assign(worker, number, ticket)
-            return True
-        return False
-
     def _next_free(self) -> _Worker:
         """The one with the fewest logins; of those that have none the last in the list."""
         if self._options.concurrency == 1:
             return self._free[-1]
         return min(reversed(self._free), key=lambda worker: len(worker.held))
 
-    def _assign(self, worker: _Worker, number: int, ticket: _Ticket) -> None:
+    def _assign(self, worker: _Worker, number: int, ticket: Ticket) -> None:
         ticket.password = None
-        ticket.worker = worker
-        self._in_worker.add(ticket)
+        self._deadlines.add(number)
         if worker.timer is not None:
             worker.timer.cancel()
         if not worker.held:
@@ -276,11 +247,6 @@ class Pool:
             self._announce(worker)
         if worker.state is _State.RETIRING or len(worker.held) >= self._options.concurrency:
             self._free.remove(worker)
-
-    def _serve_queue(self) -> None:
-        while self._queue and self._hand_over(self._queue[0]):
-            self._in_queue.discard(self._queue.popleft())
-            self._statistics.queued -= 1
 
     def _receive(self, worker: _Worker) -> bool:
         """Take one message; False if there is none, now or for ever."""
@@ -324,8 +290,9 @@ class Pool:
             if worker in self._free:
                 self._free.remove(worker)
             self._retire(worker)
-        self._make_free(worker)
-        self._in_worker.discard(ticket)
+        self._deadlines.discard(message.id)
+        self._room.finished(ticket, message.answer)
+        self._make_free(worker)  # which has the next login before the client has this one's answer
         ticket.end(message.answer)
 
     def _reason_to_retire(self, worker: _Worker, message: Result) -> str:
@@ -358,35 +325,28 @@ class Pool:
         )
 
     def _make_free(self, worker: _Worker) -> None:
+        """It has a place more than before, or is to go."""
+        was_busy = worker not in self._free
         if worker.state is _State.RETIRING:
             if not worker.held:
                 self._dismiss(worker)
-        elif worker not in self._free:
+        elif was_busy:
             # One that has a successor stays the next, so that it ends its share; else it is the last that worked.
             is_behind = self._free and self._free[-1].has_successor and not worker.has_successor
             self._free.insert(len(self._free) - bool(is_behind), worker)
-            self._serve_queue()
-            if self._is_superfluous(worker):
-                worker.timer = self._loop.call_later(IDLE_LIMIT, self._idled_too_long, worker)
+        self._room.serve()
+        if was_busy and worker in self._free and self._is_superfluous(worker):
+            worker.timer = self._loop.call_later(IDLE_LIMIT, self._idled_too_long, worker)
 
     def _staying(self) -> int:
         """Workers that are there or on their way, less those that others have been asked to succeed."""
         return self._coming + sum(not worker.has_successor for worker in self._workers.values())
 
-    def _fill(self) -> None:
+    def _fill(self, waiting: int = 0) -> None:
         """Have as many as are kept ready, and as many as there may be if logins wait for them."""
-        waiting = len(self._queue) if self._options.most > self._options.size else 0
         wanted = min(self._options.most, max(self._options.size, self._staying() + waiting))
         for _ in range(wanted - self._staying()):
             self._want()
-
-    def _grow(self) -> None:
-        self._grow_timer = None
-        if self._queue:
-            starting = self._coming + sum(w.state is _State.STARTING for w in self._workers.values())
-            if not starting:
-                self._fill()
-            self._grow_timer = self._loop.call_later(GROW_AFTER, self._grow)
 
     def _announce(self, worker: _Worker) -> None:
         """It will retire: have its successor started."""
@@ -429,9 +389,11 @@ class Pool:
         self._forget(worker)
         self._statistics.workers_lost += 1
         self._replace()
-        for ticket in worker.held.values():
-            self._in_worker.discard(ticket)
-            ticket.end(unavailable(Cause.CRASH, reason))
+        answer = unavailable(Cause.CRASH, reason)
+        for number, ticket in worker.held.items():
+            self._deadlines.discard(number)
+            self._room.finished(ticket, answer)
+            ticket.end(answer)
 
     def _forget(self, worker: _Worker) -> None:
         del self._workers[worker.number]
@@ -448,14 +410,10 @@ class Pool:
         )
         self._condemn(worker, "worker did not come up")
 
-    def _waited_too_long(self, ticket: _Ticket) -> None:
-        self._queue.remove(ticket)
-        self._statistics.queued -= 1
-        ticket.end(unavailable(Cause.SHED, f"no worker was free within {self._options.queue_timeout:g} s"))
-
-    def _took_too_long(self, ticket: _Ticket) -> None:
-        worker = ticket.worker
-        assert worker is not None
-        ticket.end(unavailable(Cause.DEADLINE, f"no answer within {self._options.login_timeout:g} s"))
+    def _took_too_long(self, number: int) -> None:
+        worker = next(worker for worker in self._workers.values() if number in worker.held)
+        worker.held[number].end(
+            unavailable(Cause.DEADLINE, f"no answer within {self._options.login_timeout:g} s")
+        )
         log.error(f"{self._options.name} worker {worker.number} outlasted the deadline and is killed")
         self._condemn(worker, "worker was killed for another login's deadline")

@@ -18,6 +18,7 @@ from pysaslauthd.front.listener import Listener
 from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.pool import Pool, PoolOptions
 from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.front.waiting_room import WaitingOptions, WaitingRoom
 from pysaslauthd.logs import log
 
 EXIT_INTERNAL_ERROR = 70
@@ -38,10 +39,18 @@ class _Front:
         self._loop.set_exception_handler(self._on_exception)
         self._statistics = Statistics()
         self._master = MasterLink(self._loop, channel, self._heard, self._loop.stop)
+        self._room = WaitingRoom(self._loop, WaitingOptions.of(options))
         self._pool = Pool(
-            self._loop, 0, PoolOptions.of(options), self._master, self._statistics, self._master.ready
+            self._loop,
+            0,
+            PoolOptions.of(options),
+            self._master,
+            self._room,
+            self._statistics,
+            self._master.ready,
         )
-        self._gate = Gate(self._loop, self._pool, options, self._statistics)
+        self._room.open(self._pool)
+        self._gate = Gate(self._loop, self._room, options, self._statistics)
         self._listener = Listener(
             self._loop,
             listening,
@@ -73,6 +82,8 @@ class _Front:
                 self._gate.forget()
 
     def _report(self) -> None:
+        self._statistics.clients = len(self._listener)
+        self._statistics.queued = len(self._room)
         counts = dataclasses.asdict(self._statistics)
         log.info("statistics", process="front", descriptors=len(open_descriptors()), **counts)
         self._pool.probe()

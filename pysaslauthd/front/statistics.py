@@ -14,6 +14,10 @@ class Statistics:
     accepted: int = 0
     rejected: int = 0
     unavailable: int = 0
+    shed: int = 0
+    """Of those: turned away, as there was no room, in the queue or for another client."""
+    gone: int = 0
+    """Logins that nobody was asked for, as their client left while they waited."""
     cache_hits: int = 0
     cache_misses: int = 0
     cache_stale: int = 0
@@ -25,7 +29,7 @@ class Statistics:
     timed_out: int = 0
     """Clients closed because their request did not come in time."""
     evicted: int = 0
-    """Silent clients closed to make room for others."""
+    """Clients closed to make room for others: silent ones, or refused ones before they heard of it."""
     unheard: int = 0
     """Answers whose client had gone."""
     workers_lost: int = 0

@@ -5,7 +5,7 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,11 @@ import uvloop
 
 from pysaslauthd.config.ldap_conf import ClientDefaults, read_ldap_conf
 from pysaslauthd.config.ldap_keys import LdapConf
+from pysaslauthd.core.secret import Secret
 from pysaslauthd.mechanisms.ldap import servers
+from pysaslauthd.mechanisms.ldap.attempt import Endpoint
 from pysaslauthd.mechanisms.ldap.channel import Channel, Found
-from pysaslauthd.mechanisms.ldap.codec import Deref, Scope, Search
+from pysaslauthd.mechanisms.ldap.codec import Deref, Done, Scope, Search
 from pysaslauthd.mechanisms.ldap.connect import Connector
 from support.certificates import Certificates
 from support.daemon import COMMAND
@@ -207,6 +209,49 @@ class TestABusyServer:
         )
 
 
+async def ended(tried: servers.Servers, *directories: Slapd) -> None:
+    """Nothing of it may outlive the loop."""
+    while probes := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(probes)
+    for directory in directories:
+        directory.stop()
+    for server in tried._servers:  # noqa: SLF001  (nobody else knows of all connections)
+        while any(lane.heard_since(0.0) for lane in server._lanes.values()):  # noqa: SLF001, ASYNC110
+            await asyncio.sleep(0.001)
+
+
+class TestTheServerThatFoundAnEntry:
+    """One before it may have been busy for a moment, and not have the entry yet, or an older one."""
+
+    def test_is_the_one_that_its_password_is_tried_at(self) -> None:
+        with Slapd(Options(users=1)) as first, Slapd(Options(users=1)) as second:
+            conf = read_ldap_conf(configuration(first.ldap, second.ldap).encode(), "F")
+            loop = uvloop.new_event_loop()
+            try:
+                loop.run_until_complete(self._bind(conf, first, second))
+            finally:
+                loop.close()
+
+    @staticmethod
+    async def _bind(conf: LdapConf, first: Slapd, second: Slapd) -> None:
+        def bind(channel: Channel) -> Awaitable[Done]:
+            return channel.bind(U0.dn.encode(), Secret(U0.password), 3, LIMIT)
+
+        tried = servers.Servers(conf, Connector(conf, ClientDefaults()))
+        there = Endpoint.parse(second.ldap)
+        assert (await tried.use(servers.Purpose.BIND, bind, there)).code == 0
+        assert (await tried.use(servers.Purpose.BIND, bind)).code == 0
+        for directory in (first, second):
+            wait_until(lambda directory=directory: asked(directory), "it is up, and has been asked")  # type: ignore[misc]
+            directory.forget()
+        assert (await tried.bind(bind, there)).code == 0
+        wait_until(lambda: asked(second), "it is asked")
+        assert not asked(first)
+        second.stop()
+        assert (await tried.bind(bind, there)).code == 0
+        await ended(tried, first)
+
+
 class TestWhileNoServerAnswers:
     def test_no_password_is_wrong_and_the_end_of_it_is_noticed(
         self, directories: tuple[Slapd, Slapd]
@@ -271,13 +316,7 @@ class TestWhileNoServerAnswers:
             with pytest.raises(servers.NoServerError):
                 await tried.use(servers.Purpose.SEARCH, search)
             only.start()
-        # Nothing of it may outlive the loop.
-        while probes := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(probes)
-        only.stop()
-        (server,) = tried._servers  # noqa: SLF001  (nobody else knows of all connections)
-        while any(lane.heard_since(0.0) for lane in server._lanes.values()):  # noqa: SLF001, ASYNC110
-            await asyncio.sleep(0.001)
+        await ended(tried, only)
 
     @staticmethod
     def _wait_recovered(daemon: LdapDaemon) -> None:

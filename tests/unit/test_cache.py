@@ -10,11 +10,15 @@ from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, rejected, unavailab
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.front.cache import CacheOptions, CredentialCache, Key, capacity_of, key_of
+from pysaslauthd.front.digests import Digests
 from pysaslauthd.master.watch import INTERVAL, FileWatch
 
 KEY: Key = (b"alice", b"ex.org", b"imap")
 RIGHT, WRONG = Secret(b"right"), Secret(b"wrong")
 REFUSED = rejected(Cause.WRONG_PASSWORD, "Incorrect password")._replace(delay_ms=2000)
+
+
+digest = Digests().of
 
 
 def make(
@@ -30,11 +34,11 @@ def learn(
     now: float = 0.0,
     key: Key = KEY,
 ) -> None:
-    cache.learn(key, cache.digest(password), answer, cache.dispatch(now))
+    cache.learn(key, digest(password), answer, cache.dispatch(now))
 
 
 def has(cache: CredentialCache, password: Secret = RIGHT, now: float = 0.0, key: Key = KEY) -> bool:
-    return cache.has(key, cache.digest(password), now)
+    return cache.has(key, digest(password), now)
 
 
 class TestARightPassword:
@@ -119,7 +123,52 @@ class TestARightPassword:
         assert "wrong" not in held
 
     def test_has_another_hash_in_another_process(self) -> None:
-        assert make().digest(RIGHT) != make().digest(RIGHT)
+        assert Digests().of(RIGHT) != Digests().of(RIGHT)
+
+
+class TestARequestFoundRight:
+    REQUEST = b"digest of the request"
+
+    def noted(self, **options: float) -> CredentialCache:
+        cache = make(**options)  # type: ignore[arg-type]
+        learn(cache)
+        cache.note(self.REQUEST, KEY)
+        return cache
+
+    def test_is_recalled_and_no_other(self) -> None:
+        cache = self.noted()
+        assert cache.recalls(self.REQUEST, 0)
+        assert not cache.recalls(b"another", 0)
+
+    def test_ends_with_the_entry(self) -> None:
+        cache = self.noted(lifetime=100)
+        assert cache.recalls(self.REQUEST, 99)
+        assert not cache.recalls(self.REQUEST, 100)
+
+    def test_does_not_outlive_a_change_of_the_password(self) -> None:
+        cache = self.noted()
+        learn(cache, WRONG)  # which is the right one now
+        assert not cache.recalls(self.REQUEST, 0)
+
+    def test_ends_with_all_else(self) -> None:
+        cache = self.noted()
+        cache.flush()
+        learn(cache)
+        assert not cache.recalls(self.REQUEST, 0)
+
+    def test_keeps_its_entry_from_being_the_one_used_longest_ago(self) -> None:
+        cache = self.noted(capacity=2)
+        learn(cache, key=(b"bob", b"", b""))
+        assert cache.recalls(self.REQUEST, 0)
+        learn(cache, key=(b"carol", b"", b""))
+        assert has(cache)
+
+    def test_is_not_kept_beside_more_than_fit(self) -> None:
+        cache = self.noted(capacity=2)
+        for number in range(10):
+            cache.note(b"%d" % number, KEY)
+        assert not cache.recalls(self.REQUEST, 0)
+        assert [number for number in range(10) if cache.recalls(b"%d" % number, 0)] == [8, 9]
 
 
 class TestForgetting:
@@ -129,16 +178,16 @@ class TestForgetting:
         learn(cache, WRONG, REFUSED)
         cache.flush()
         assert not has(cache)
-        assert cache.rejection(KEY, cache.digest(WRONG), 0) is None
+        assert cache.rejection(KEY, digest(WRONG), 0) is None
 
     def test_ends_what_is_on_its_way(self) -> None:
         cache = make(rejected_lifetime=10)
         dispatch = cache.dispatch(0)
         cache.flush()
-        cache.learn(KEY, cache.digest(RIGHT), ACCEPTED, dispatch)
-        cache.learn(KEY, cache.digest(WRONG), REFUSED, dispatch)
+        cache.learn(KEY, digest(RIGHT), ACCEPTED, dispatch)
+        cache.learn(KEY, digest(WRONG), REFUSED, dispatch)
         assert not has(cache)
-        assert cache.rejection(KEY, cache.digest(WRONG), 0) is None
+        assert cache.rejection(KEY, digest(WRONG), 0) is None
         learn(cache)
         assert has(cache)
 
@@ -147,20 +196,20 @@ class TestAWrongPassword:
     def test_is_asked_about_again_unless_it_is_to_be_remembered(self) -> None:
         cache = make()
         learn(cache, WRONG, REFUSED)
-        assert cache.rejection(KEY, cache.digest(WRONG), 0) is None
+        assert cache.rejection(KEY, digest(WRONG), 0) is None
 
     def test_that_is_remembered_gets_the_same_answer_for_its_time(self) -> None:
         cache = make(rejected_lifetime=60)
         learn(cache, WRONG, REFUSED, now=10)
-        assert cache.rejection(KEY, cache.digest(WRONG), 69) == REFUSED
-        assert cache.rejection(KEY, cache.digest(WRONG), 70) is None
-        assert cache.rejection(KEY, cache.digest(RIGHT), 69) is None
+        assert cache.rejection(KEY, digest(WRONG), 69) == REFUSED
+        assert cache.rejection(KEY, digest(WRONG), 70) is None
+        assert cache.rejection(KEY, digest(RIGHT), 69) is None
 
     @pytest.mark.parametrize("cause", [Cause.UNKNOWN_USER, Cause.ACCOUNT])
     def test_is_not_any_other_refusal(self, cause: Cause) -> None:
         cache = make(rejected_lifetime=60)
         learn(cache, WRONG, rejected(cause, "x"))
-        assert cache.rejection(KEY, cache.digest(WRONG), 0) is None
+        assert cache.rejection(KEY, digest(WRONG), 0) is None
 
     def test_displaces_no_right_one(self) -> None:
         cache = make(capacity=3, rejected_lifetime=60)
@@ -182,13 +231,13 @@ class TestAnEntryPastItsEnd:
             (150, False, False),
         ):
             assert has(cache, now=now) is fresh
-            assert cache.has_stale(KEY, cache.digest(RIGHT), now) is stale
-            assert not cache.has_stale(KEY, cache.digest(WRONG), now)
+            assert cache.has_stale(KEY, digest(RIGHT), now) is stale
+            assert not cache.has_stale(KEY, digest(WRONG), now)
 
     def test_is_gone_if_not(self) -> None:
         cache = make(lifetime=100)
         learn(cache)
-        assert not cache.has_stale(KEY, cache.digest(RIGHT), 100)
+        assert not cache.has_stale(KEY, digest(RIGHT), 100)
 
 
 @pytest.mark.parametrize(("kib", "entries"), [(1, 6), (100, 1062), (963, 10_272), (4096, 43_686)])

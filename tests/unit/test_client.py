@@ -11,6 +11,7 @@ from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, unavailable
 from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.client import Client, ClientOptions
 from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.front.ticket import Asker
 from support.mux import read_to_end, request
 
 RIGHT = request(b"alice", b"secret")
@@ -19,7 +20,7 @@ RIGHT = request(b"alice", b"secret")
 class Gate:
     """Stands where the gate stands; ``login`` is the test's."""
 
-    def __init__(self, login: Callable[[Request, Callable[[Answer], None]], None]) -> None:
+    def __init__(self, login: Callable[[Request, Asker, bytes | None], None]) -> None:
         self.login = login
 
     def refuse(self, error: ProtocolError) -> None:
@@ -42,6 +43,12 @@ class House:
     def has_asked(self, client: Client) -> None:
         pass
 
+    def may_wait(self, client: Client) -> bool:
+        return client not in self.left
+
+    def is_refused(self, client: Client) -> None:
+        pass
+
     def has_left(self, client: Client) -> None:
         self.left.append(client)
 
@@ -53,7 +60,7 @@ def talk(gate: Gate, data: bytes) -> tuple[bytes, int]:
     ours.settimeout(10)
     with ours:
         ours.sendall(data)
-        client = Client(house, theirs)  # type: ignore[arg-type]
+        client = Client(house, theirs, 0)  # type: ignore[arg-type]
         client.begin(None)
         heard = read_to_end(ours)
         client.close()
@@ -66,7 +73,7 @@ def broken(*_: object) -> None:
 
 
 def test_an_answer_is_heard_and_the_end_noted_once() -> None:
-    assert talk(Gate(lambda _, deliver: deliver(ACCEPTED)), RIGHT) == (b"\0\2OK", 1)
+    assert talk(Gate(lambda _, asker, __: asker.hear(ACCEPTED)), RIGHT) == (b"\0\2OK", 1)
 
 
 @pytest.mark.parametrize("data", [RIGHT, request(b"", b"x")])
@@ -77,8 +84,8 @@ def test_a_gate_that_fails_closes_its_client(data: bytes) -> None:
 def test_an_answer_that_cannot_be_sent_closes_its_client() -> None:
     odd = unavailable(Cause.CRASH, "x")._replace(verdict=None)  # type: ignore[arg-type]
 
-    def deliver_odd(_: Request, deliver: Callable[[Answer], None]) -> None:
-        deliver(odd)
+    def deliver_odd(_: Request, asker: Asker, _whole: bytes | None) -> None:
+        asker.hear(odd)
 
     heard, closed = talk(Gate(deliver_odd), RIGHT)
     assert heard in (b"", b"\0\2NO")
@@ -86,8 +93,8 @@ def test_an_answer_that_cannot_be_sent_closes_its_client() -> None:
 
 
 def test_a_second_answer_is_not_sent() -> None:
-    def deliver_twice(_: Request, deliver: Callable[[Answer], None]) -> None:
-        deliver(Answer(ACCEPTED.verdict))
-        deliver(ACCEPTED)
+    def deliver_twice(_: Request, asker: Asker, _whole: bytes | None) -> None:
+        asker.hear(Answer(ACCEPTED.verdict))
+        asker.hear(ACCEPTED)
 
     assert talk(Gate(deliver_twice), RIGHT) == (b"\0\2OK", 1)

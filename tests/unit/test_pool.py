@@ -15,8 +15,12 @@ from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.messages import Login, Result, Status
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.front import pool as pool_module
+from pysaslauthd.front import waiting_room
+from pysaslauthd.front.fair_queue import QueueOptions
 from pysaslauthd.front.pool import Pool, PoolOptions
 from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.front.ticket import Ticket
+from pysaslauthd.front.waiting_room import WaitingOptions, WaitingRoom
 
 OPTIONS = PoolOptions(
     name="test",
@@ -26,8 +30,9 @@ OPTIONS = PoolOptions(
     growth_kib=1000,
     concurrency=1,
     login_timeout=30,
-    queue_timeout=10,
-    queue_length=3,
+)
+WAITING = WaitingOptions(
+    QueueOptions(length=3, places=1000, failures_per_second=0), timeout=10, known_names=1000
 )
 STATUS = messages.encode_status(Status(messages.VERSION, 4, 1))
 
@@ -61,7 +66,7 @@ class Played:
 class Stage:
     """The loop, the pool and what it asked of the master."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, waiting: WaitingOptions = WAITING, **changes: Any) -> None:
         self.loop = uvloop.new_event_loop()
         self.loop.set_exception_handler(self._on_exception)
         self.errors: list[object] = []
@@ -70,8 +75,11 @@ class Stage:
         self.statistics = Statistics()
         self.workers: list[Played] = []
         self.answers: list[Answer] = []
+        self.room = WaitingRoom(self.loop, waiting)
+        master: Any = self
         options = OPTIONS._replace(**changes)
-        self.pool = Pool(self.loop, 0, options, self, self.statistics, self._on_ready)  # type: ignore[arg-type]
+        self.pool = Pool(self.loop, 0, options, master, self.room, self.statistics, self._on_ready)
+        self.room.open(self.pool)
 
     def want(self, pool: int) -> None:
         self.asked.append(("want", pool))
@@ -101,7 +109,23 @@ class Stage:
         return played
 
     def submit(self, login: bytes = b"alice") -> None:
-        self.pool.submit(Identity(login, b"", b"", None), Secret(b"pw"), self.answers.append)
+        self.room.submit(self.ticket(Identity(login, b"", b"", None), Secret(b"pw")))
+
+    def ticket(self, identity: Identity, password: Secret) -> Ticket:
+        return Ticket(identity, password, identity.login, password.reveal(), self, self._on_end)
+
+    def may_wait(self) -> bool:
+        return True
+
+    def is_there(self) -> bool:
+        return True
+
+    def hear(self, answer: Answer) -> None:
+        self.answers.append(answer)
+
+    def _on_end(self, ticket: Ticket, answer: Answer) -> None:
+        for asker in ticket.askers:
+            asker.hear(answer)
 
     def _on_ready(self) -> None:
         self.ready += 1
@@ -128,8 +152,8 @@ def stage(stages: list[Stage]) -> Stage:
     return stages[-1]
 
 
-def make(stages: list[Stage], **changes: Any) -> Stage:
-    stages.append(Stage(**changes))
+def make(stages: list[Stage], waiting: WaitingOptions = WAITING, **changes: Any) -> Stage:
+    stages.append(Stage(waiting, **changes))
     return stages[-1]
 
 
@@ -247,11 +271,11 @@ class TestALogin:
         ]
 
     def test_that_waits_too_long_is_shed(self, stages: list[Stage]) -> None:
-        stage = make(stages, queue_timeout=0.05)
+        stage = make(stages, WAITING._replace(timeout=0.05))
         stage.submit()
         (answer,) = stage.until(1)
         assert (answer.verdict, answer.cause) == (Verdict.UNAVAILABLE, Cause.SHED)
-        assert stage.statistics.queued == 0
+        assert len(stage.room) == 0
 
     def test_that_takes_too_long_ends_with_its_worker(self, stages: list[Stage]) -> None:
         stage = make(stages, login_timeout=0.05)
@@ -271,7 +295,7 @@ class TestALogin:
         assert stage.until(1) == [ACCEPTED]
 
     def test_that_no_worker_takes_waits_no_longer_than_others(self, stages: list[Stage]) -> None:
-        stage = make(stages, queue_timeout=0.05)
+        stage = make(stages, WAITING._replace(timeout=0.05))
         stage.worker(1).channel.close()
         stage.submit()
         (answer,) = stage.until(1)
@@ -293,7 +317,7 @@ class TestALogin:
         worker = stage.worker(1)
         field = b"x" * 65535
         for _ in range(2):
-            stage.pool.submit(Identity(field, field, field, field), Secret(field), stage.answers.append)
+            stage.room.submit(stage.ticket(Identity(field, field, field, field), Secret(field)))
         assert [answer.verdict for answer in stage.until(2)] == [Verdict.UNAVAILABLE] * 2
         stage.submit()
         worker.answer()
@@ -371,7 +395,7 @@ class TestAWorker:
         for _ in range(4):
             stage.submit()
         held = [worker.hear() for _ in range(3)]
-        assert stage.statistics.queued == 1
+        assert len(stage.room) == 1
         for message in reversed(held):
             worker.say(messages.encode_result(Result(message.id, ACCEPTED)))
         stage.until(3)
@@ -436,9 +460,9 @@ class TestAWorker:
 class TestAnElasticPool:
     @pytest.fixture
     def stage(self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch) -> Stage:
-        monkeypatch.setattr(pool_module, "GROW_AFTER", 0.01)
+        monkeypatch.setattr(waiting_room, "TICK", 0.01)
         monkeypatch.setattr(pool_module, "IDLE_LIMIT", 0.05)
-        return make(stages, size=1, most=4, queue_length=100)
+        return make(stages, WAITING._replace(queue=WAITING.queue._replace(length=100)), size=1, most=4)
 
     def wants(self, stage: Stage, count: int) -> bool:
         for _ in range(1000):
@@ -487,7 +511,7 @@ class TestAnElasticPool:
     def test_that_is_not_elastic_stays_as_it_is(
         self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pool_module, "GROW_AFTER", 0.01)
+        monkeypatch.setattr(waiting_room, "TICK", 0.01)
         stage = make(stages, size=1, most=1)
         stage.worker(1)
         for _ in range(3):

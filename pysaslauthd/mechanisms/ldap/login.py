@@ -142,7 +142,7 @@ class Directory:
             if refusal is not None and user.entry.dn == name:
                 raise refusal  # it has not been renamed since
             name = user.entry.dn
-            await self._verify(name, password, user.place)
+            await self._verify(name, password, user)
             await self._check_group(values | {"D": name}, self._ask)
             if user.place is None:
                 self._names.put(values, name)
@@ -201,7 +201,7 @@ class Directory:
         """The one entry of the user, and where that is."""
         assert self._user_search is not None
         search = self._user_search.fill(values)
-        found = await self._ask(lambda channel: channel.search(search, self._limit))
+        found, found_at = await self._servers.find(lambda channel: channel.search(search, self._limit))
         place = None
         if self._conf.referrals:
             found, place = await self._followed(search, found)
@@ -217,11 +217,14 @@ class Directory:
         entry = found.entries[0]
         if not entry.dn:
             raise TroubleError(f"{where}: an entry without a name")
-        return _User(entry, place)
+        return _User(entry, place, found_at)
 
-    async def _verify(self, name: bytes, password: Secret, place: Endpoint | None) -> None:
-        """Bind as ``name``; at ``place``, if the entry was found there and nowhere else."""
-        done = await self._bind_at(name, password, place)
+    async def _verify(self, name: bytes, password: Secret, user: "_User | None") -> None:
+        """Bind as ``name``, which is that of ``user`` if it was looked up just now."""
+        if user is None or user.place is not None:
+            done = await self._bind_at(name, password, user and user.place)
+        else:
+            done = await self._servers.bind(self._bind_action(name, password), user.found_at)
         if done.code == Code.REFERRAL and self._conf.referrals:
             for target in targets(done.referrals, self._servers.knows):
                 name = target.name or name
@@ -230,10 +233,10 @@ class Directory:
         _judge(done, name)
 
     async def _bind_at(self, name: bytes, password: Secret, place: Endpoint | None) -> Done:
-        version, limit = self._conf.effective_version, self._limit
-        return await self._servers.use(
-            Purpose.BIND, lambda channel: channel.bind(name, password, version, limit), place
-        )
+        return await self._servers.use(Purpose.BIND, self._bind_action(name, password), place)
+
+    def _bind_action(self, name: bytes, password: Secret) -> Callable[[Channel], Awaitable[Done]]:
+        return lambda channel: channel.bind(name, password, self._conf.effective_version, self._limit)
 
     async def _fits(self, stored: list[bytes], password: Secret) -> bool:
         """Whether it is the password of any of the attribute's values."""
@@ -308,10 +311,11 @@ class Directory:
 
 
 class _User(NamedTuple):
-    """An entry, and at which server alone it is, if a referral led there."""
+    """An entry, at which server alone it is if a referral led there, and which server was asked."""
 
     entry: Entry
     place: Endpoint | None
+    found_at: Endpoint
 
 
 class _Template(NamedTuple):

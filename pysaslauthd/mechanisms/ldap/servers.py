@@ -286,14 +286,29 @@ class Servers:
 
         :raises NoServerError: none did.
         """
-        return await self._first(lambda server: server.use(purpose, action), only)
+        servers = self._servers if only is None else self._those(only)
+        return (await self._first(lambda server: server.use(purpose, action), servers))[0]
+
+    async def find(self, action: Callable[[Channel], Awaitable[Answered]]) -> tuple[Answered, Endpoint]:
+        """The same for a search, with the server that answered."""
+        return await self._first(lambda server: server.use(Purpose.SEARCH, action), self._servers)
+
+    async def bind(self, action: Callable[[Channel], Awaitable[Answered]], found_at: Endpoint) -> Answered:
+        """The same for a bind as an entry that was found at this server, which is asked first.
+
+        What another says of it counts only if this one has failed meanwhile: it may be one that does not have the
+        entry yet.
+        """
+        there = self._those(found_at)
+        servers = there + [each for each in self._servers if each not in there]
+        return (await self._first(lambda server: server.use(Purpose.BIND, action), servers))[0]
 
     async def run(self, action: Callable[[Connector, Endpoint, Attempt], Answered]) -> Answered:
         """The same for what blocks, and makes a connection of its own.
 
         :raises NoServerError: it could not be done at any.
         """
-        return await self._first(lambda server: server.run(action), None)
+        return (await self._first(lambda server: server.run(action), self._servers))[0]
 
     @property
     def is_stuck(self) -> bool:
@@ -304,12 +319,12 @@ class Servers:
         """Whether it is one of the servers that the file names."""
         return any(_is_same(endpoint, server.endpoint) for server in self._servers)
 
-    async def _first(self, attempt: Callable[[Server], Awaitable[T]], only: Endpoint | None) -> T:
-        servers = (
-            self._servers
-            if only is None
-            else [each for each in self._servers if _is_same(only, each.endpoint)]
-        )
+    def _those(self, endpoint: Endpoint) -> "list[Server]":
+        return [each for each in self._servers if _is_same(endpoint, each.endpoint)]
+
+    async def _first(
+        self, attempt: Callable[[Server], Awaitable[T]], servers: Sequence[Server]
+    ) -> tuple[T, Endpoint]:
         tried: list[Server] = []
         trouble = ""
         while True:
@@ -320,7 +335,7 @@ class Servers:
             if server is None:
                 raise NoServerError(trouble or "; ".join(each.trouble for each in servers))
             try:
-                return await attempt(server)
+                return await attempt(server), server.endpoint
             except (ConnectError, LostError, BusyError) as error:
                 trouble = _with_place(server.endpoint, error)
                 tried.append(server)

@@ -1,0 +1,75 @@
+"""A login between the gate and its answer."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from pysaslauthd.core.answer import Answer
+from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.secret import Secret
+from pysaslauthd.front.known_names import Name, Standing
+
+
+class Asker(Protocol):
+    """Who asked: a connected client."""
+
+    def may_wait(self) -> bool:
+        """Whether there is room for it to wait for an answer; called once, when there is none to be had at once."""
+
+    def is_there(self) -> bool:
+        """Whether it still waits for an answer. Costs a system call."""
+
+    def hear(self, answer: Answer) -> None:
+        """The answer to its login, once; what has to be held back it holds back itself."""
+
+
+class Ticket:
+    """One question to a mechanism. Several may have asked it.
+
+    ``on_end`` gets the ticket and its answer, exactly once.
+    """
+
+    __slots__ = (
+        "_on_end",
+        "askers",
+        "digest",
+        "has_place",
+        "has_waited",
+        "identity",
+        "name",
+        "password",
+        "serial",
+        "standing",
+    )
+
+    def __init__(
+        self,
+        identity: Identity,
+        password: Secret,
+        name: Name,
+        digest: bytes,
+        asker: Asker,
+        on_end: "Callable[[Ticket, Answer], None]",
+    ) -> None:
+        self.identity = identity
+        self.password: Secret | None = password
+        """None once a worker has it."""
+        self.name = name
+        self.digest = digest
+        """What stands for the password after that."""
+        self.askers = [asker]
+        self._on_end: Callable[[Ticket, Answer], None] | None = on_end
+        self.has_waited = False
+        # The queue's notes.
+        self.serial = 0
+        self.standing = Standing.UNKNOWN
+        self.has_place = False
+
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits for the answer."""
+        return any(asker.is_there() for asker in self.askers)
+
+    def end(self, answer: Answer) -> None:
+        """Pass the answer on, if there has been none before."""
+        on_end, self._on_end, self.password = self._on_end, None, None
+        if on_end is not None:
+            on_end(self, answer)
