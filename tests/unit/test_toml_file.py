@@ -35,6 +35,9 @@ read_timeout = 2.5
 login_timeout = "1 m"
 queue_timeout = 7
 queue_length = 10
+name_places = 3
+known_names = 100
+failures_per_second = 20
 connections = 100
 cache_rejected = "500ms"
 cache_stale = 0
@@ -70,6 +73,9 @@ MEANT = {
     "login_timeout": 60.0,
     "queue_timeout": 7.0,
     "queue_length": 10,
+    "name_places": 3,
+    "known_names": 100,
+    "failures_per_second": 20,
     "connections": 100,
     "cache_rejected": 0.5,
     "cache_stale": 0.0,
