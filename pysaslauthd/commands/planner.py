@@ -5,6 +5,7 @@ import os
 import socket
 from types import ModuleType
 
+from pysaslauthd import logs
 from pysaslauthd.commands.configuration import Configuration
 from pysaslauthd.config.mechanisms import Privilege
 from pysaslauthd.config.options import OptionError, Options
@@ -58,6 +59,9 @@ class Planner:
             return None
         except LookupError as error:
             _refuse(str(error.args[0]))
+            return None
+        except Exception as error:  # noqa: BLE001  (a bug of ours must not end a daemon that answers)
+            _refuse(f"internal error: {logs.describe(error)}")
             return None
         for text in filter(None, (*options.warnings, warning)):
             log.warning(text)

@@ -34,7 +34,7 @@ class Action(enum.Enum):
     IMPORT = "import"
 
 
-class _Flag(NamedTuple):
+class CommandFlag(NamedTuple):
     """An option: its letter if it has one, long name, argument (``""`` for none) and explanation."""
 
     letter: str
@@ -44,34 +44,39 @@ class _Flag(NamedTuple):
 
     @property
     def usage(self) -> str:
+        """How it is written, as usage text and manual page show it."""
         short = f"-{self.letter}, " if self.letter else "    "
         return f"{short}--{self.name}" + (f" <{self.argument}>" if self.argument else "")
 
 
 _OTHERS = (
-    _Flag("d", "debug", "", "debugging (don't detach from tty, implies -V)"),
-    _Flag("f", "foreground", "", "don't detach from tty"),
-    _Flag("l", "no-accept-lock", "", "accepted without effect: no lock is needed here"),
-    _Flag("o", "option", "name=value", "one of the settings below, or of those above by its long name"),
-    _Flag("", "config", "file", f"the configuration file, default {DEFAULT_FILE} if there is one"),
-    _Flag("", "defaults", "file", "also run as /etc/default/saslauthd or /etc/sysconfig/saslauthd says"),
-    _Flag("", "check", "", "say what is wrong or weak, and do no more; exit 1 if anything is wrong"),
-    _Flag("", "show-config", "", "print what counts, and who said so"),
-    _Flag("", "import", "file", "print what a file such as --defaults takes as a configuration file"),
-    _Flag("v", "version", "", "version and mechanisms"),
-    _Flag("h", "help", "", "this text"),
-    _Flag("H", "host", "option", "an old name of -O"),
-    _Flag("T", "time-of-day", "", "accepted without effect"),
+    CommandFlag("d", "debug", "", "debugging (don't detach from tty, implies -V)"),
+    CommandFlag("f", "foreground", "", "don't detach from tty"),
+    CommandFlag("l", "no-accept-lock", "", "accepted without effect: no lock is needed here"),
+    CommandFlag("o", "option", "name=value", "one of the settings below, or of those above by its long name"),
+    CommandFlag("", "config", "file", f"the configuration file, default {DEFAULT_FILE} if there is one"),
+    CommandFlag(
+        "", "defaults", "file", "also run as /etc/default/saslauthd or /etc/sysconfig/saslauthd says"
+    ),
+    CommandFlag("", "check", "", "say what is wrong or weak, and do no more; exit 1 if anything is wrong"),
+    CommandFlag("", "show-config", "", "print what counts, and who said so"),
+    CommandFlag("", "import", "file", "print what a file such as --defaults takes as a configuration file"),
+    CommandFlag("v", "version", "", "version and mechanisms"),
+    CommandFlag("h", "help", "", "this text"),
+    CommandFlag("H", "host", "option", "an old name of -O"),
+    CommandFlag("T", "time-of-day", "", "accepted without effect"),
 )
 _SETTINGS = {each.name.replace("_", "-"): each for each in DECLARED.values() if each.flag is not None}
-_FLAGS = (
+FLAGS = (
     *(
-        _Flag(each.flag.letter, name, each.flag.argument, each.explanation)
+        CommandFlag(each.flag.letter, name, each.flag.argument, each.explanation)
         for name, each in _SETTINGS.items()
         if each.flag is not None
     ),
     *_OTHERS,
 )
+"""All options, in the order of the usage text."""
+
 _FOREGROUND = {"debug", "foreground"}
 
 
@@ -128,10 +133,10 @@ def split(arguments: Sequence[str]) -> list[Word]:
 
     :raises getopt.GetoptError: there is no such option, or its argument is missing.
     """
-    names = {f"--{flag.name}": flag.name for flag in _FLAGS}
-    names |= {f"-{flag.letter}": flag.name for flag in _FLAGS if flag.letter}
-    short = "".join(flag.letter + (":" if flag.argument else "") for flag in _FLAGS if flag.letter)
-    long = [flag.name + ("=" if flag.argument else "") for flag in _FLAGS]
+    names = {f"--{flag.name}": flag.name for flag in FLAGS}
+    names |= {f"-{flag.letter}": flag.name for flag in FLAGS if flag.letter}
+    short = "".join(flag.letter + (":" if flag.argument else "") for flag in FLAGS if flag.letter)
+    long = [flag.name + ("=" if flag.argument else "") for flag in FLAGS]
     words, _ignored = getopt.gnu_getopt(list(arguments), short, long)
     return [(names[word], value) for word, value in words]
 
@@ -216,7 +221,7 @@ def usage(status: int, complaint: str = "") -> SystemExit:
     if complaint:
         print(complaint, file=sys.stderr)
     print("usage: pysaslauthd [options]\n\noption information:", file=sys.stderr)
-    for flag in _FLAGS:
+    for flag in FLAGS:
         print(f"  {flag.usage:<32} {flag.explanation}", file=sys.stderr)
     print("\nsettings:", file=sys.stderr)
     for name in (each for each in DECLARED if each in OURS):

@@ -98,7 +98,7 @@ def shown(value: object) -> str:
         case dict():
             return "a table"
         case _:
-            return cut(str(value))
+            return cut(_as_text(value))
 
 
 def _are_names(values: list[object]) -> bool:
@@ -108,7 +108,10 @@ def _are_names(values: list[object]) -> bool:
 def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    try:
+        return str(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of very many digits"
 
 
 def _quoted(text: str) -> str:

@@ -104,6 +104,8 @@ def _statement(lines: list[str], start: int) -> tuple[int, dict[str, Any]]:
                 raise _BrokenError(line, f"{_tomls(located[1])}{begun}", is_long=is_long) from None
             if is_last:
                 raise _BrokenError(start + 1, _ENDLESS, is_long=True) from None
+        except ValueError:  # Python's own, of which tomllib knows nothing
+            raise _BrokenError(start + 1, "expected a number of fewer digits", is_long=False) from None
     raise AssertionError
 
 

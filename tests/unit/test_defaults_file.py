@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pysaslauthd.config.defaults_file import Defaults, read_defaults
 from pysaslauthd.config.given import combined
@@ -198,3 +200,15 @@ class TestABrokenFile:
         assert errors(b"#" * 65_537) == ["F: 65537 bytes; expected at most 65536"]
         assert len(errors("ldap_servers: x\n" * 100)) == 51
         assert errors(b"MECH=pam\nFLAGS=-m \xff\n")[0].startswith("F:2: FLAGS: -m requires")
+
+
+class TestAnyFile:
+    @given(st.binary(max_size=80))
+    def test_is_flags_and_errors_and_never_an_exception(self, data: bytes) -> None:
+        read(data)
+
+    @given(
+        st.lists(st.sampled_from([*"acdfrOlmnstuoVhHT", *"/x0 -=", "--", "٣", "\xb2", "\udcff"]), max_size=12)
+    )
+    def test_of_any_flags_is_too(self, parts: list[str]) -> None:
+        read(f"MECH=pam\nFLAGS='-{''.join(parts)}'\n".encode(errors="surrogateescape"))

@@ -4,6 +4,8 @@ import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pysaslauthd.config.complaints import MOST_MESSAGES
 from pysaslauthd.config.declared import DECLARED
@@ -226,6 +228,13 @@ BROKEN: dict[str, list[str]] = {
     ],
     "cache = 'maybe'": ["1: cache: expected yes or no, found 'maybe'"],
     "worker_growth = 0": [f"1: worker_growth: {SIZE}, found 0"],
+    f"processes = {'9' * 5000}": ["1: expected a number of fewer digits"],
+    f"processes = 0x{'f' * 5000}": [
+        "1: processes: expected a whole number from 0 to 10000, found a number of very many digits"
+    ],
+    f"service = [0x{'f' * 5000}]": [
+        "1: service: expected text in quotes, found a number of very many digits"
+    ],
     # Several.
     "cahce = true\nrun_path = 5\nmechanism = pam\nconnections = 0\n[log]\nverbose = 3\n": [
         f"1: cahce: {NO_SUCH}; did you mean cache?",
@@ -235,6 +244,28 @@ BROKEN: dict[str, list[str]] = {
         f"6: log.verbose: {NO_SUCH}; did you mean verbose, in no table?",
     ],
 }
+
+
+VALUES = st.sampled_from(
+    [
+        *(line.partition(" = ")[2] for line in EVERYTHING.splitlines() if " = " in line),
+        *map(str, range(-2, 3)),
+    ]
+) | st.from_regex(r"[-+0-9a-zA-Z_.:'\"\[\]{}#=, ]{1,12}", fullmatch=True)
+
+
+class TestAnyFile:
+    @given(st.binary(max_size=80))
+    def test_is_settings_and_errors_and_never_an_exception(self, data: bytes) -> None:
+        read_toml(data, "F")
+
+    @given(st.lists(st.tuples(st.sampled_from([*DECLARED, "x", "[x]\n", "cache."]), VALUES), max_size=4))
+    def test_gives_each_setting_a_value_that_is_its_kind(self, pairs: list[tuple[str, str]]) -> None:
+        found = read_toml("\n".join(f"{name} = {value}" for name, value in pairs).encode(), "F")
+        assert len(found.given) + len(found.errors) >= len({name for name, _ in pairs if name in DECLARED})
+        for each in found.given:
+            declared = DECLARED[each.name]
+            assert each.value is None or declared.in_toml(each.value)
 
 
 class TestABrokenFile:
