@@ -195,8 +195,10 @@ class TestAHangup:
         need_root()
         there.write(there.basis + 'user = "nobody"\n')
         there.start("--config", str(there.file), "-f")
+        before = processes.descendants(there.pid)
         there.write(there.basis + f'user = "{PLAIN_USER}"\n')
         there.reload()
+        wait_until(lambda: not any(each.is_alive for each in before), "the processes before have ended")
         for child in (*there.children(FRONT), *there.children(WORKER)):
             uids = set(processes.status(child.pid)["Uid"].split())
             assert uids == {str(pwd.getpwnam(PLAIN_USER).pw_uid)}
