@@ -53,17 +53,43 @@ class Listener:
         self._is_accepting = False
         self._resume()
 
-    def drain(self, on_empty: Callable[[], None]) -> None:
-        """Take who connected already, then nobody any more; ``on_empty`` when the last has gone."""
+    def drain(self, on_empty: Callable[[], None], *, takes_waiting: bool = True) -> None:
+        """Accept nobody any more; ``on_empty`` when the last has gone.
+
+        ``takes_waiting``: but those who connected already. Not where another listens after us, as
+        they lose nothing by waiting for him, and the more we take, the later he comes.
+        """
         self._is_draining = True
         self._on_empty = on_empty
-        while self._accept():
+        while takes_waiting and self._accept():
             pass
         self._pause()
         self._socket.close()
         for client in list(self._silent):
             client.hurry()
         self._check_empty()
+
+    def probe(self, served: Callable[[], None]) -> None:
+        """Do all that is done for a client, for one who asks nothing and leaves; ``served`` when it is closed.
+
+        Not by the socket: at our limit of clients nobody is accepted for a while, by right.
+        """
+        if self._is_accepting:
+            self._on_readable()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            log.error(f"cannot serve a probe: {error.strerror}")
+            return
+        ours.shutdown(socket.SHUT_WR)
+
+        def left() -> None:
+            self.loop.remove_reader(ours.fileno())
+            ours.close()
+            served()
+
+        self.loop.add_reader(ours.fileno(), left)
+        self._greet(socket.SocketType(_FAMILY, _TYPE, 0, theirs.detach()))
 
     def _resume(self) -> None:
         if not self._is_accepting and not self._is_draining:

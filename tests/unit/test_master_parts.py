@@ -15,7 +15,7 @@ from pysaslauthd.master.backoff import FIRST_PAUSE, LONGEST_PAUSE, STEADY_LIFE, 
 from pysaslauthd.master.pidfile import LockedByAnotherError, LockFile, lock_owner
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Outcome, Readiness
-from pysaslauthd.master.runpath import LiveSocketError, MuxSocket, RunPathError
+from pysaslauthd.master.runpath import LiveSocketError, OwnSocket, RunPathError
 
 HOLD_LOCK = "import sys; from pathlib import Path; from pysaslauthd.master.pidfile import LockFile; LockFile(Path(sys.argv[1])).write_pid(); print(flush=True); sys.stdin.read()"  # fmt: skip
 
@@ -154,11 +154,11 @@ class TestRunPath:
         assert list(directory.iterdir()) == []
 
 
-class TestMuxSocket:
+class TestOwnSocket:
     def test_is_open_to_who_may_enter_the_directory(self, directory: Path) -> None:
         umask = os.umask(0o077)
         try:
-            mux = MuxSocket(directory)
+            mux = OwnSocket(directory / "mux")
         finally:
             assert os.umask(umask) == 0o077
         with mux.socket:
@@ -169,7 +169,7 @@ class TestMuxSocket:
 
     @pytest.mark.parametrize("how", [socket.SHUT_RDWR, socket.SHUT_RD])
     def test_that_was_shut_down_is_repaired(self, directory: Path, how: int) -> None:
-        mux = MuxSocket(directory)
+        mux = OwnSocket(directory / "mux")
         mux.repair()
         assert runpath.is_live(mux.path)
         mux.socket.shutdown(how)
@@ -185,7 +185,7 @@ class TestMuxSocket:
         with socket.socket(socket.AF_UNIX) as stale:
             stale.bind(str(directory / "mux"))
         assert not runpath.is_live(directory / "mux")
-        mux = MuxSocket(directory)
+        mux = OwnSocket(directory / "mux")
         assert runpath.is_live(mux.path)
         mux.socket.close()
 
@@ -200,12 +200,12 @@ class TestMuxSocket:
             for client in waiting:
                 client.connect_ex(str(directory / "mux"))
             with pytest.raises(LiveSocketError):
-                MuxSocket(directory)
+                OwnSocket(directory / "mux")
             for client in waiting:
                 client.close()
 
     def test_of_somebody_else_is_not_removed(self, directory: Path) -> None:
-        mux = MuxSocket(directory)
+        mux = OwnSocket(directory / "mux")
         mux.path.unlink()
         mux.path.touch()
         mux.remove()
@@ -215,7 +215,7 @@ class TestMuxSocket:
     def test_whose_place_is_taken_by_a_directory_is_told(self, directory: Path) -> None:
         (directory / "mux").mkdir()
         with pytest.raises(RunPathError, match=r"could not bind to socket: .*/mux\nbind: Is a directory"):
-            MuxSocket(directory)
+            OwnSocket(directory / "mux")
 
 
 class TestMissingRights:
