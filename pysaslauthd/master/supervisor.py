@@ -134,7 +134,7 @@ class Supervisor:
             self._advance_startup(now, self._startup_ends)
         else:
             self._advance_reload(now)
-        if self._current is None and self._stop_at is None and now >= self._backoff.not_before:
+        if self._current is None and now >= self._backoff.not_before:
             self._current = self._started(self._plan, now)
         for path in self._watch.look(now):
             log.info(f"{path} has changed; the cache is emptied")
@@ -250,6 +250,8 @@ class Supervisor:
         return min(stop_at, self._tick(now))
 
     def _started(self, plan: Plan, now: float) -> Generation | None:
+        if self._stop_at is not None:
+            return None
         try:
             plan.mux.repair()
             generation = Generation(plan, now)
