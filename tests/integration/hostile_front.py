@@ -17,6 +17,7 @@ from pysaslauthd.core.messages import VERSION
 from pysaslauthd.core.verbs import ForMaster, ToFront, ToMaster
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.master import generation, process, supervisor
+from pysaslauthd.master.activation import inherited_sockets
 from pysaslauthd.master.generation import FrontPlan, NotReloadedError, Plan, PoolPlan
 from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.privileges import Rights
@@ -150,7 +151,8 @@ def main() -> int:
         supervisor.STARTUP_LIMIT = 0.5
         process.start = refuse
     logs.configure(verbose=False, syslog=None, stderr=True)
-    mux = OwnSocket(directory / "mux")
+    given = inherited_sockets(os.environ)
+    mux = given[0] if given else OwnSocket(directory / "mux")
 
     def front(channel: socket.socket, listening: socket.socket) -> None:
         Front(attack, directory, channel, listening).run()
@@ -168,7 +170,7 @@ def main() -> int:
         drain_limit=10,
         summary="",
     )
-    return Supervisor(plan, Readiness(), not_reloaded, ServiceManager({})).run()
+    return Supervisor(plan, Readiness(), not_reloaded, ServiceManager(os.environ)).run()
 
 
 if __name__ == "__main__":
