@@ -1,5 +1,6 @@
 """A socket that another made: it is used as it is, and a restart costs nobody who waits in it."""
 
+import contextlib
 import os
 import select
 import signal
@@ -161,17 +162,21 @@ class TestAStop:
         self, listening: Listening, directory: Path
     ) -> None:
         """Even when that takes longer than a daemon may that turns clients away meanwhile."""
-        with activated(listening, directory, "-n", "1", command=COMMAND_WITH_SHORT_GRACE) as daemon:
+        with Manager(directory) as manager, self._held_up(listening, directory, manager) as daemon:
             (worker,) = daemon.children(WORKER)
-            os.kill(worker.pid, signal.SIGSTOP)
             with mux.connect(daemon.mux) as taken:
                 taken.sendall(mux.request(LOGIN, PASSWORD))
                 wait_until(lambda: self._clients(daemon) == "1", "the client is taken")
                 assert daemon.process is not None
+                front = daemon.front().pid
+                os.kill(front, signal.SIGSTOP)
                 daemon.process.terminate()
-                wait_until(lambda: not self._listens(daemon.front().pid), "the front accepts nobody")
+                manager.wait_status("stopping")
                 with mux.connect(daemon.mux) as waiting:
                     waiting.sendall(mux.request(LOGIN, WRONG))
+                    # It hears of the end before it sees the client, and finds him there.
+                    os.kill(front, signal.SIGCONT)
+                    wait_until(lambda: not self._listens(front), "the front accepts nobody")
                     assert not select.select([taken, waiting], [], [], LONGER_THAN_GRACE)[0]
                     os.kill(worker.pid, signal.SIGCONT)
                     assert mux.read_to_end(taken) == b"\0\2OK"
@@ -180,6 +185,16 @@ class TestAStop:
                     assert not select.select([waiting], [], [], 0)[0]
                     daemon.start()
                     assert mux.read_to_end(waiting) == b"\0\2NO"
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _held_up(listening: Listening, directory: Path, manager: Manager) -> Iterator[Daemon]:
+        """A daemon whose only worker is stopped."""
+        command = manager.command(COMMAND_WITH_SHORT_GRACE)
+        with activated(listening, directory, "-n", "1", command=command) as daemon:
+            (worker,) = daemon.children(WORKER)
+            os.kill(worker.pid, signal.SIGSTOP)
+            yield daemon
 
     def test_ends_at_once_by_a_second_signal(self, listening: Listening, directory: Path) -> None:
         with activated(listening, directory, "-n", "1") as daemon:
