@@ -68,7 +68,7 @@ class Supervisor:
         self._not_reloaded = ""
         """Why the last reload changed nothing, if it did not."""
         self._trouble = ""
-        """How the last front ended, until another answers."""
+        """Why no front answers, until one does."""
         self._selector = selectors.DefaultSelector()
         self._current: Generation | None = None
         self._next: Generation | None = None
@@ -130,6 +130,8 @@ class Supervisor:
         """Do what is due now; when to look again, or None when all is over."""
         if self._stop_at is not None:
             return self._advance_stop(now, self._stop_at)
+        if self._current is not None and self._current.is_ready:
+            self._trouble = ""
         if self._startup_ends is not None:
             self._advance_startup(now, self._startup_ends)
         else:

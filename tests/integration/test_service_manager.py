@@ -193,6 +193,8 @@ class TestAnEnd:
             assert "no login is answered until a new front is ready: the front was killed by SIGKILL" in (
                 by_path.said("STATUS")
             )
+            daemon.stop()
+            assert by_path.said("STATUS")[-1] == "stopping: logins in hand are answered"
 
 
 def count_while(manager: Manager, seconds: float) -> int:

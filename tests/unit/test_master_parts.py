@@ -12,10 +12,12 @@ import pytest
 
 from pysaslauthd.master import privileges, readiness, runpath
 from pysaslauthd.master.backoff import FIRST_PAUSE, LONGEST_PAUSE, STEADY_LIFE, Backoff
+from pysaslauthd.master.notify import RETRY_PAUSE, ServiceManager
 from pysaslauthd.master.pidfile import LockedByAnotherError, LockFile, lock_owner
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Outcome, Readiness
 from pysaslauthd.master.runpath import LiveSocketError, OwnSocket, RunPathError
+from support.service_manager import Manager
 
 HOLD_LOCK = "import sys; from pathlib import Path; from pysaslauthd.master.pidfile import LockFile; LockFile(Path(sys.argv[1])).write_pid(); print(flush=True); sys.stdin.read()"  # fmt: skip
 
@@ -216,6 +218,39 @@ class TestOwnSocket:
         (directory / "mux").mkdir()
         with pytest.raises(RunPathError, match=r"could not bind to socket: .*/mux\nbind: Is a directory"):
             OwnSocket(directory / "mux")
+
+
+class TestServiceManager:
+    def test_hears_a_status_once_and_in_one_line(self, directory: Path) -> None:
+        with Manager(directory) as played:
+            manager = ServiceManager({"NOTIFY_SOCKET": played.name})
+            for text in ("a\nMAINPID=1", "a\nMAINPID=1", "b" * 10_000, "\udcff"):
+                manager.status(text)
+            assert played.said("MAINPID") == []
+            assert played.said("STATUS") == ["a\\x0aMAINPID=1", "b" * 300, "\\xff"]
+
+    def test_that_reads_nothing_for_long_hears_what_was_first(self, directory: Path) -> None:
+        with Manager(directory) as played:
+            manager = ServiceManager({"NOTIFY_SOCKET": played.name, "WATCHDOG_USEC": "1000"})
+            manager.ready()
+            for number in range(1000):
+                manager.status(str(number))
+                manager.alive()
+            assert manager.flush(5.0) == 5.0 + RETRY_PAUSE
+            while manager.flush(0.0) < float("inf"):
+                played.receive()
+            assert played.said("READY") == ["1"]
+            heard = played.said("STATUS")
+            assert heard == [str(number) for number in range(len(heard))]
+            assert len(heard) < 100
+            manager.alive()
+            assert played.said("WATCHDOG")[-1:] == ["1"]
+
+    def test_is_nobody_without_a_socket(self) -> None:
+        environment = {"WATCHDOG_USEC": "1000", "HOME": "/"}
+        manager = ServiceManager(environment)
+        manager.ready()
+        assert (manager.watchdog, manager.flush(0.0), environment) == (None, float("inf"), {"HOME": "/"})
 
 
 class TestMissingRights:
