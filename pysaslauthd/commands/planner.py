@@ -8,7 +8,7 @@ from pysaslauthd.config.mechanisms import Privilege
 from pysaslauthd.config.options import Options
 from pysaslauthd.front import process as front
 from pysaslauthd.logs import log
-from pysaslauthd.master.generation import FrontPlan, Plan, PoolPlan
+from pysaslauthd.master.generation import FrontPlan, NotReloadedError, Plan, PoolPlan
 from pysaslauthd.master.inspection import inspected
 from pysaslauthd.master.privileges import Rights, User
 from pysaslauthd.master.runpath import MuxSocket
@@ -35,10 +35,13 @@ class Planner:
             log.error(line)
         if found.errors:
             log.error("no login is possible until that is mended and the daemon told by HUP to reload")
-        return self._plan(files)
+        return self._plan(files)._replace(fault=found.errors[0] if found.errors else "")
 
-    def again(self) -> Plan | None:
-        """The plan after a reload; None if the configuration will not do, which the log then says."""
+    def again(self) -> Plan:
+        """The plan after a reload.
+
+        :raises NotReloadedError: the configuration will not do, which the log then says.
+        """
         files, found = self._files()
         if not found.errors:
             return self._plan(files)
@@ -46,7 +49,7 @@ class Planner:
         for line in found.errors:
             log.error(line)
         log.error("not reloaded: what was in force stays so")
-        return None
+        raise NotReloadedError(found.errors[0])
 
     def _files(self) -> tuple[SealedFiles, Inspection]:
         files = SealedFiles()
@@ -89,4 +92,5 @@ class Planner:
             files=files,
             watches=tuple(file.path(settings) for file in mechanism.watches) if options.cache else (),
             drain_limit=settings.queue_timeout + settings.login_timeout + DRAIN_MARGIN,
+            summary=f"{mechanism.name}, {f'{options.workers} workers' if options.processes else 'a fresh worker for each'}",
         )
