@@ -114,7 +114,13 @@ class Generation:
             descriptors = (theirs.fileno(), listening.fileno())
             try:
                 self.front_pid = process.start(
-                    Role("pysasl-front", front.rights, descriptors, lambda: front.main(theirs, listening))
+                    Role(
+                        "pysasl-front",
+                        front.rights,
+                        descriptors,
+                        lambda: front.main(theirs, listening),
+                        goes_first=True,
+                    )
                 )
             except OSError:
                 self.channel.close()
