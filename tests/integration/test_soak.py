@@ -174,7 +174,7 @@ def answers(subject: Subject) -> bool:
 def report(judge: Judge) -> str:
     tables = (judge.counts, judge.explained, judge.troubles)
     lines = [f"{' '.join(key)}: {count}" for table in tables for key, count in sorted(table.items())]
-    return "\n".join([f"seed {SEED}, {SECONDS:g} s", *lines])
+    return "\n".join([f"PYSASLAUTHD_SOAK_SEED={SEED}, {SECONDS:g} s", *lines])
 
 
 LINE = "auth unavailable: [user=user1] [service=imap] [realm=t1] [mech=x] [reason="

@@ -1,15 +1,14 @@
 """The clients of the soak test: those that mail servers are, and those that nobody wants."""
 
-import contextlib
 import itertools
 import random
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from support.mux import field
-from support.soak_judge import Judge, Login, Trouble
+from support.soak_exchange import Ask, Attempt, Question, connect, end, hear_all, send, send_all
+from support.soak_judge import Judge, Trouble
 from support.soak_subjects import CONNECTIONS, GUESSED, HANGS, LIMITS, USERS, Subject, password_of
 
 SURPLUS = 30
@@ -20,31 +19,6 @@ GUESSES = 30
 
 _serials = itertools.count(1)
 """Makes each realm another, so that the log says of each login what became of it."""
-
-
-class Question(NamedTuple):
-    """What one client asks."""
-
-    kind: str
-    expected: str
-    user: str
-    password: bytes
-    service: str
-    realm: str
-    address: str | None = None
-
-    @property
-    def fields(self) -> list[bytes]:
-        words = [self.user, self.service, self.realm] + ([self.address] if self.address is not None else [])
-        login, service, realm, *rest = (word.encode() for word in words)
-        return [login, self.password, service, realm, *rest]
-
-    @property
-    def data(self) -> bytes:
-        return b"".join(map(field, self.fields))
-
-
-Ask = Callable[[socket.socket], None]
 
 
 class Clients:
@@ -156,12 +130,12 @@ class Clients:
         cuts = sorted(self._chance.sample(range(1, end), self._chance.randint(1, 4)))
         data = question.data
         pieces = [data[start:stop] for start, stop in itertools.pairwise([0, *cuts, len(data)])]
-        self._ask(question, lambda connection: _send(connection, pieces, 0.001))
+        self._ask(question, lambda connection: send(connection, pieces, 0.001))
 
     def _bytewise(self) -> None:
         question = self._question("bytewise")
         pieces = [bytes((byte,)) for byte in question.data]
-        self._ask(question, lambda connection: _send(connection, pieces, 0.003))
+        self._ask(question, lambda connection: send(connection, pieces, 0.003))
 
     def _deaf(self) -> None:
         """Reads its answer long after it came."""
@@ -173,10 +147,10 @@ class Clients:
         junk = b"\xff\xff" + bytes(self._chance.choices(range(256), k=1000)) * 40
 
         def go_on(connection: socket.socket) -> None:
-            _send_all(connection, question.data + junk)
-            _end(connection)
+            send_all(connection, question.data + junk)
+            end(connection)
 
-        attempt = _Attempt(self._subject, question)
+        attempt = Attempt(self._subject, question)
         attempt.ask(go_on)
         login = attempt.login()
         # What it sends is too much to be read, so the end may be a reset; its answer comes before that.
@@ -196,8 +170,8 @@ class Clients:
     def _that_leaves(self) -> None:
         """Does not wait for the answer."""
         question = self._question("leaves")
-        with self._connection() as connection:
-            _send_all(connection, question.data)
+        with connect(self._subject) as connection:
+            send_all(connection, question.data)
 
     def _garbage(self) -> None:
         size = self._chance.randint(1, 300)
@@ -215,31 +189,28 @@ class Clients:
     def _closed_without(self, beginning: bytes, data: bytes) -> None:
         """It is closed in time, and hears nothing that begins so."""
         begin = time.monotonic()
-        with self._connection() as connection:
-            _send_all(connection, data)
-            heard, error = _heard(connection)
+        with connect(self._subject) as connection:
+            send_all(connection, data)
+            heard, error = hear_all(connection)
         if error == "late" or time.monotonic() - begin > LIMITS.bound or heard.startswith(beginning):
             took = time.monotonic() - begin
             self._judge.fail(f"{self._subject.name}: {data!r} heard {heard!r} {error} after {took:.1f} s")
 
     # How they ask.
 
-    def _connection(self) -> socket.socket:
-        return _connection(self._subject)
-
     def _ask(self, question: Question, ask: Ask | None = None, wait: float = 0.0) -> None:
         """Ask, by default in one piece, and have the judge hear what came."""
-        attempt = _Attempt(self._subject, question)
+        attempt = Attempt(self._subject, question)
         attempt.ask(ask or (lambda connection: connection.sendall(question.data)))
         time.sleep(wait)
         self._judge.hear(attempt.login())
 
     def _at_once(self, questions: Sequence[Question], scraps: Sequence[bytes]) -> None:
         """All connect before the first reads; ``scraps`` are sent by some who never ask."""
-        idle = [self._connection() for _ in scraps]
+        idle = [connect(self._subject) for _ in scraps]
         for connection, scrap in zip(idle, scraps, strict=True):
-            _send_all(connection, scrap)
-        attempts = [_Attempt(self._subject, question) for question in questions]
+            send_all(connection, scrap)
+        attempts = [Attempt(self._subject, question) for question in questions]
         for attempt in attempts:
             data = attempt.question.data
             attempt.ask(lambda connection, data=data: connection.sendall(data))  # type: ignore[misc]
@@ -247,96 +218,3 @@ class Clients:
             self._judge.hear(attempt.login())
         for connection in idle:
             connection.close()
-
-
-class _Attempt:
-    """A complete request on its way."""
-
-    def __init__(self, subject: Subject, question: Question) -> None:
-        self.question = question
-        self._subject = subject
-        self._log_begin = subject.log_size()
-        self._begin = self._sent = time.monotonic()
-        self._connection: socket.socket | None = None
-        self._error = ""
-
-    def ask(self, how: Ask) -> None:
-        try:
-            self._connection = _connection(self._subject)
-        except TimeoutError:
-            self._error = "late"
-            return
-        except OSError:
-            self._error = "refused"
-            return
-        try:
-            how(self._connection)
-        except OSError as error:
-            self._error = f"{error.strerror}"
-        self._sent = time.monotonic()
-
-    def login(self) -> Login:
-        """What came of it, waited for."""
-        heard = b""
-        if self._connection is not None:
-            with self._connection:
-                heard, error = _heard(self._connection)
-            self._error = error or self._error
-        question = self.question
-        return Login(
-            self._subject.name,
-            question.kind,
-            question.expected,
-            question.user,
-            question.service,
-            question.realm,
-            self._begin,
-            self._sent,
-            time.monotonic(),
-            self._log_begin,
-            self._subject.log_size(),
-            heard,
-            self._error,
-        )
-
-
-def _connection(subject: Subject) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(LIMITS.bound)
-    try:
-        connection.connect(str(subject.mux))
-    except OSError:
-        connection.close()
-        raise
-    return connection
-
-
-def _heard(connection: socket.socket) -> tuple[bytes, str]:
-    """All that comes until the end, and how it ended if not in an orderly close."""
-    data = b""
-    try:
-        while chunk := connection.recv(65536):
-            data += chunk
-    except TimeoutError:
-        return data, "late"
-    except OSError as error:
-        return data, f"{error.strerror}"
-    return data, ""
-
-
-def _send(connection: socket.socket, pieces: Sequence[bytes], pause: float) -> None:
-    for number, piece in enumerate(pieces):
-        if number:
-            time.sleep(pause)
-        connection.sendall(piece)
-
-
-def _send_all(connection: socket.socket, data: bytes) -> None:
-    """Whoever has no right to an answer has none to be heard either."""
-    with contextlib.suppress(OSError):
-        connection.sendall(data)
-
-
-def _end(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_WR)

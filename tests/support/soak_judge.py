@@ -19,7 +19,7 @@ MARGIN = 10.0
 """Seconds that a login may end after all its limits: the machine is loaded, and this is to find a hang."""
 
 JUST_AFTER = 1.0
-"""Seconds for which the end of a process is still being noticed."""
+"""Seconds for which the end of a trouble is still being noticed. Not that of a process: who came after it, lost nothing."""
 
 SERVER_COMES_BACK = 3.0
 """Seconds in which a directory server that answers again is found to: the outcome of a probe stands for one."""
@@ -31,6 +31,7 @@ RIPE = 2.0
 """Seconds after the end of a login when the log has all that it will say of it."""
 
 _MOST_FAILURES = 20
+_SHOWN = 15.0
 _FORGOTTEN = 120.0
 
 
@@ -135,6 +136,8 @@ class _Rule(NamedTuple):
 
     pattern: re.Pattern[str]
     troubles: Collection[Trouble]
+    slack: float = JUST_AFTER
+    """Seconds behind a trouble in which it still explains."""
     is_shed: bool = False
     is_backend: bool = False
     """All directory servers being down explains it as well."""
@@ -143,7 +146,7 @@ class _Rule(NamedTuple):
 
 
 _RULES = (
-    _Rule(re.compile("worker died"), {Trouble.WORKER_KILLED}),
+    _Rule(re.compile("worker died"), {Trouble.WORKER_KILLED}, slack=0.0),
     _Rule(
         re.compile("worker was killed for another|got nothing done|did not come up"), {Trouble.WORKER_STOPPED}
     ),
@@ -215,10 +218,8 @@ class Judge:
             if reason:
                 self.explained[login.subject, reason] += 1
             else:
-                around = [e for e in self._events if e.subject == login.subject and e.end > login.begin - 15]
-                self.fail(
-                    f"closed, and nothing explains it: {login}\n    log: {self._lines(login)}\n    {around}"
-                )
+                lines, around = self._lines(login), self._around(login, _SHOWN)
+                self.fail(f"closed, and nothing explains it: {login}\n    log: {lines}\n    {around}")
         with self._lock:
             while self._events and self._events[0].end < now - _FORGOTTEN:
                 self._events.popleft()
@@ -244,7 +245,7 @@ class Judge:
 
     def _permits(self, rule: _Rule, login: Login) -> bool:
         terms = self._terms[login.subject]
-        slack = JUST_AFTER
+        slack = rule.slack
         if rule.is_shed:
             if login.user == terms.guessed:
                 return True
@@ -252,13 +253,13 @@ class Judge:
         if rule.is_backend and len(self._servers_met(login)) == terms.servers > 0:
             return True
         if rule.is_aftermath:
-            ended = [event for event in self._around(login, SERVER_COMES_BACK) if event.end <= login.end]
-            return any(event.trouble in rule.troubles for event in ended)
+            around = self._around(login, SERVER_COMES_BACK)
+            return any(e.trouble in rule.troubles and e.end - JUST_AFTER <= login.end for e in around)
         return self._met(login, rule.troubles, slack)
 
     def _without_a_word(self, login: Login) -> str:
         """The front that had it is dead, or there were too many connections, or it was long in asking."""
-        if self._met(login, {Trouble.FRONT_KILLED}, JUST_AFTER):
+        if self._met(login, {Trouble.FRONT_KILLED}, 0.0):
             return "front killed"
         if self._met(login, {Trouble.FLOOD}, JUST_AFTER):
             return "connections"

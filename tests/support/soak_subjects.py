@@ -70,8 +70,8 @@ class Subject(NamedTuple):
     workers: int
     """Kept ready."""
     services: tuple[str, ...]
-    reload: Callable[[], bool]
-    """Asks for a reload; whether one is to follow."""
+    reload: Callable[[], None]
+    """Asks for a reload, which may fail."""
     refresh: Callable[[], None]
     """Changes a file that the daemon watches, and nothing in it."""
     servers: int = 0
@@ -94,7 +94,7 @@ class Subject(NamedTuple):
     def log_from(self, offset: int) -> str:
         with self.log.open("rb") as log:
             log.seek(offset)
-            return log.read().decode(errors="replace")
+            return log.read().decode(errors="surrogateescape")
 
     def footprint(self) -> Footprint:
         """Once it has settled, so that there are a front, its workers and nothing else."""
@@ -131,6 +131,21 @@ class Subject(NamedTuple):
         return tuple(wait_until(reported, f"{self.name}: master and front report"))
 
 
+class LogNews:
+    """The lines of a log from now on, each looked at once."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._offset = subject.log_size()
+
+    def tell_of(self, pattern: re.Pattern[str]) -> bool:
+        """Whether there is such a line among those that are new."""
+        text = self._subject.log_from(self._offset)
+        lines = text[: text.rfind("\n") + 1]
+        self._offset += len(lines.encode(errors="surrogateescape"))
+        return bool(pattern.search(lines))
+
+
 def has_grown(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
     return [name for name in before if after[name] > before[name] + _GROWTH_KIB]
 
@@ -139,12 +154,8 @@ def _options(**more: str) -> list[str]:
     return [word for name, value in {**_SETTINGS, **more}.items() for word in ("-o", f"{name}={value}")]
 
 
-def _hang_up(pid: int) -> Callable[[], bool]:
-    def reload() -> bool:
-        os.kill(pid, signal.SIGHUP)
-        return True
-
-    return reload
+def _hang_up(pid: int) -> Callable[[], None]:
+    return lambda: os.kill(pid, signal.SIGHUP)
 
 
 def _nothing() -> None:
@@ -225,11 +236,10 @@ def ldap_subject(servers: list[Server]) -> Iterator[Subject]:
         hang_up = _hang_up(daemon.pid)
         reloads = iter(range(1 << 62))
 
-        def reload() -> bool:
+        def reload() -> None:
             is_broken = next(reloads) % 4 == 3
             daemon.configure("ldap_timeout: abc\n" if is_broken else text)
             hang_up()
-            return not is_broken
 
         yield Subject(
             "ldap",

@@ -12,7 +12,7 @@ from support.daemon import FRONT
 from support.processes import Process, read_process
 from support.soak_clients import Clients
 from support.soak_judge import Judge, Trouble
-from support.soak_subjects import LIMITS, Server, Subject
+from support.soak_subjects import LIMITS, LogNews, Server, Subject
 from support.tcp_proxy import PASS, REFUSE, SILENT, Mode, cut_after, drip
 from support.waiting import wait_until
 
@@ -20,7 +20,7 @@ _MODES = (SILENT, cut_after(0), cut_after(5), cut_after(5, is_reset=True), drip(
 _RELOAD_LIMIT = 60.0
 """Seconds: a reload waits while three generations have logins in hand."""
 
-_RELOADED = re.compile(r":reloaded$|reload failed|not reloaded", re.MULTILINE)
+_RELOADED = re.compile(r":reloaded\n|reload failed|not reloaded")
 
 
 class Disturber:
@@ -74,14 +74,10 @@ class Disturber:
                     signal.pidfd_send_signal(process, signal.SIGCONT)
 
     def _reload(self) -> None:
-        start = self._subject.log_size()
+        news = LogNews(self._subject)
         with self._during(Trouble.RELOAD):
             self._subject.reload()
-            wait_until(
-                lambda: _RELOADED.search(self._subject.log_from(start)),
-                f"{self._subject.name}: reload",
-                _RELOAD_LIMIT,
-            )
+            wait_until(lambda: news.tell_of(_RELOADED), f"{self._subject.name}: reload", _RELOAD_LIMIT)
 
     def _during(self, trouble: Trouble) -> contextlib.AbstractContextManager[None]:
         return self._judge.during(self._subject.name, trouble)
