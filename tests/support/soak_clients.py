@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from support.mux import field
-from support.soak_exchange import Ask, Attempt, Question, connect, end, hear_all, send, send_all
+from support.soak_exchange import Ask, Attempt, Question, as_they_end, connect, end, hear_all, send, send_all
 from support.soak_judge import Judge, Trouble
 from support.soak_subjects import CONNECTIONS, GUESSED, HANGS, LIMITS, USERS, Subject, password_of
 
@@ -214,7 +214,7 @@ class Clients:
         for attempt in attempts:
             data = attempt.question.data
             attempt.ask(lambda connection, data=data: connection.sendall(data))  # type: ignore[misc]
-        for attempt in attempts:
+        for attempt in as_they_end(attempts):
             self._judge.hear(attempt.login())
         for connection in idle:
             connection.close()

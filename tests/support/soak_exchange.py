@@ -1,9 +1,10 @@
 """One client of the soak test: what it asks, how it sends that, and what it hears."""
 
 import contextlib
+import select
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from support.mux import field
@@ -44,12 +45,13 @@ class Attempt:
         self._subject = subject
         self._log_begin = subject.log_size()
         self._begin = self._sent = time.monotonic()
-        self._connection: socket.socket | None = None
+        self.connection: socket.socket | None = None
+        """None if there was none to be had."""
         self._error = ""
 
     def ask(self, how: Ask) -> None:
         try:
-            self._connection = connect(self._subject)
+            self.connection = connect(self._subject)
         except TimeoutError:
             self._error = "late"
             return
@@ -57,7 +59,7 @@ class Attempt:
             self._error = "refused"
             return
         try:
-            how(self._connection)
+            how(self.connection)
         except TimeoutError:
             self._error = "late"
         except OSError as error:
@@ -67,9 +69,9 @@ class Attempt:
     def login(self) -> Login:
         """What came of it, waited for."""
         heard = b""
-        if self._connection is not None:
-            with self._connection:
-                heard, error = hear_all(self._connection)
+        if self.connection is not None:
+            with self.connection:
+                heard, error = hear_all(self.connection)
             self._error = error or self._error
         question = self.question
         return Login(
@@ -87,6 +89,15 @@ class Attempt:
             heard,
             self._error,
         )
+
+
+def as_they_end(attempts: Sequence[Attempt]) -> Iterator[Attempt]:
+    """Those first that hear something first, so that none is late because another is; at last those that never do."""
+    waiting = {attempt.connection: attempt for attempt in attempts if attempt.connection is not None}
+    yield from (attempt for attempt in attempts if attempt.connection is None)
+    while waiting:
+        ready, _, _ = select.select(list(waiting), [], [], LIMITS.bound)
+        yield from [waiting.pop(connection) for connection in ready or list(waiting)]
 
 
 def connect(subject: Subject) -> socket.socket:

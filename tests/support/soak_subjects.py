@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from support import ldap_daemon, pam_daemon, processes, shadow
+from support import ldap_daemon, mux, pam_daemon, processes, shadow
 from support.accounts import Account
 from support.daemon import FRONT, Daemon
 from support.ldap_clients import configuration, uri_of
@@ -76,6 +76,8 @@ class Subject(NamedTuple):
     """Changes a file that the daemon watches, and nothing in it."""
     servers: int = 0
     has_cache: bool = False
+    ends_shares_by_logins: bool = False
+    """Whether a worker whose successor is there stays for the last logins of its share, however long none come."""
 
     @property
     def terms(self) -> Terms:
@@ -101,7 +103,10 @@ class Subject(NamedTuple):
         expected = tuple(sorted([FRONT, *[self.worker_name] * self.workers]))
 
         def is_settled() -> bool:
-            return tuple(sorted(child.name for child in self.children())) == expected and not self.zombies()
+            names = tuple(sorted(child.name for child in self.children()))
+            if self.ends_shares_by_logins and len(names) > len(expected):
+                mux.ask(self.mux, USERS[0].encode(), password_of(USERS[0]))
+            return names == expected and not self.zombies()
 
         try:
             wait_until(is_settled, f"{self.name}: a front, its workers and nothing else", SETTLE_LIMIT)
@@ -251,4 +256,5 @@ def ldap_subject(servers: list[Server]) -> Iterator[Subject]:
             reload=reload,
             refresh=_nothing,
             servers=len(servers),
+            ends_shares_by_logins=True,
         )
