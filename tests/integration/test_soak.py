@@ -193,7 +193,9 @@ class TestTheJudge:
     def hear(judge: Judge, tmp_path: Path, reason: str = "", **changes: object) -> list[str]:
         """A login that lasts a tenth of a second and hears nothing, unless ``changes`` say more; the failures."""
         log = tmp_path / "log"
-        log.write_text(f"{LINE}{reason}]\n" if reason else "")
+        turned_away = f"saslauthd[1] :3 logins turned away: {reason}\n"
+        own = f"{LINE}{reason}]\n" if reason else ""
+        log.write_text(turned_away if reason.startswith(("no worker", "too many")) else own)
         now = time.monotonic()
         login = Login("it", "x", "OK", "user1", "imap", "t1", now - 0.1, now - 0.1, now, 0, 1000, b"")
         judge.hear(login._replace(**changes))  # type: ignore[arg-type]

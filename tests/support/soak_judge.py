@@ -31,6 +31,7 @@ RIPE = 2.0
 """Seconds after the end of a login when the log has all that it will say of it."""
 
 _MOST_FAILURES = 20
+_MOST_LOG = 1 << 20
 _SHOWN = 15.0
 _FORGOTTEN = 120.0
 
@@ -151,7 +152,7 @@ _RULES = (
         re.compile("worker was killed for another|got nothing done|did not come up"), {Trouble.WORKER_STOPPED}
     ),
     _Rule(re.compile("no answer within"), {Trouble.WORKER_STOPPED}, is_backend=True),
-    _Rule(re.compile("no worker was free|too many logins"), PRESSURE, is_shed=True),
+    _Rule(re.compile("no worker was free|too many logins|too many clients"), PRESSURE, is_shed=True),
     # A worker that slept finds its connections timed out, and then probes them.
     _Rule(re.compile("ldap://"), {Trouble.WORKER_STOPPED}, is_backend=True, is_aftermath=True),
 )
@@ -224,20 +225,32 @@ class Judge:
             while self._events and self._events[0].end < now - _FORGOTTEN:
                 self._events.popleft()
 
-    def _lines(self, login: Login) -> list[str]:
-        """What the log says of this login between its beginning and its end."""
+    def _log(self, login: Login, more: int = 0) -> list[str]:
+        """What it says between the beginning and the end of a login, and ``more`` bytes behind."""
         with self._terms[login.subject].log.open("rb") as log:
             log.seek(login.log_begin)
-            text = log.read(login.log_end - login.log_begin).decode(errors="replace")
+            return log.read(login.log_end - login.log_begin + more).decode(errors="replace").splitlines()
+
+    def _lines(self, login: Login) -> list[str]:
+        """Those that are about this login."""
         who = f"auth unavailable: [user={login.user}] [service={login.service}] [realm={login.realm}] "
-        return [line for line in text.splitlines() if who in line]
+        return [line for line in self._log(login) if who in line]
 
     def _explanation(self, login: Login) -> str:
         """Nothing if there is none."""
         lines = self._lines(login)
-        if not lines:
-            return self._without_a_word(login)
-        reason = lines[-1].partition("[reason=")[2]
+        if lines:
+            return self._for_reason(lines[-1].partition("[reason=")[2], login)
+        return self._without_a_word(login) or next(filter(None, self._turned_away(login)), "")
+
+    def _turned_away(self, login: Login) -> Iterator[str]:
+        """Those for whom there is no room have a line for all of them, once a second."""
+        for line in self._log(login, _MOST_LOG):
+            _, found, reason = line.partition(" turned away: ")
+            if found:
+                yield self._for_reason(reason, login)
+
+    def _for_reason(self, reason: str, login: Login) -> str:
         for rule in _RULES:
             if found := rule.pattern.search(reason):
                 return found[0] if self._permits(rule, login) else ""
