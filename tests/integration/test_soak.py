@@ -191,13 +191,14 @@ class TestTheJudge:
 
     @staticmethod
     def hear(judge: Judge, tmp_path: Path, reason: str = "", **changes: object) -> list[str]:
-        """A login that lasts a tenth of a second and hears nothing, unless ``changes`` say more; the failures."""
+        """A login that reaches every limit and hears nothing, unless ``changes`` say more; the failures."""
         log = tmp_path / "log"
         turned_away = f"saslauthd[1] :3 logins turned away: {reason}\n"
         own = f"{LINE}{reason}]\n" if reason else ""
         log.write_text(turned_away if reason.startswith(("no worker", "too many")) else own)
         now = time.monotonic()
-        login = Login("it", "x", "OK", "user1", "imap", "t1", now - 0.1, now - 0.1, now, 0, 1000, b"")
+        begin = now - LIMITS.login
+        login = Login("it", "x", "OK", "user1", "imap", "t1", begin, begin, now, 0, 1000, b"")
         judge.hear(login._replace(**changes))  # type: ignore[arg-type]
         judge.look(is_over=True)
         return judge.failures
@@ -250,6 +251,14 @@ class TestTheJudge:
             pass
         later = time.monotonic() + 60
         assert self.hear(judge, tmp_path, reason, begin=later, sent=later, end=later + 1)
+
+    @pytest.mark.parametrize("reason", ["no worker was free within 4 s", "no answer within 6 s"])
+    def test_takes_none_that_reached_its_limit_before_it_can(
+        self, judge: Judge, tmp_path: Path, reason: str
+    ) -> None:
+        with judge.during("it", Trouble.WORKER_STOPPED):
+            now = time.monotonic()
+            assert self.hear(judge, tmp_path, reason, begin=now, sent=now, end=now + 1)
 
     def test_takes_one_while_all_servers_are_down(self, judge: Judge, tmp_path: Path) -> None:
         with judge.during("it", Trouble.SERVER_DOWN, 0), judge.during("it", Trouble.SERVER_DOWN, 1):

@@ -9,7 +9,16 @@ from collections.abc import Callable, Sequence
 from support.mux import field
 from support.soak_exchange import Ask, Attempt, Question, as_they_end, connect, end, hear_all, send, send_all
 from support.soak_judge import Judge, Trouble
-from support.soak_subjects import CONNECTIONS, GUESSED, HANGS, LIMITS, USERS, Subject, password_of
+from support.soak_subjects import (
+    CONNECTIONS,
+    GUESSED,
+    HANGS,
+    LIMITS,
+    SHARED_REALM,
+    USERS,
+    Subject,
+    password_of,
+)
 
 SURPLUS = 30
 """Clients beyond the limit of connections that a flood brings."""
@@ -101,7 +110,7 @@ class Clients:
 
     def _realm(self) -> str:
         """One that others have, too, for those who may be remembered; else a new one."""
-        return "known" if self._subject.has_cache and self._chance.random() < 0.7 else self._new_realm()
+        return SHARED_REALM if self._subject.has_cache and self._chance.random() < 0.7 else self._new_realm()
 
     def _new_realm(self) -> str:
         return f"t{next(_serials)}"

@@ -24,6 +24,9 @@ JUST_AFTER = 1.0
 SERVER_COMES_BACK = 3.0
 """Seconds in which a directory server that answers again is found to: the outcome of a probe stands for one."""
 
+EARLY = 1.5
+"""Seconds before a limit at which it may count as reached: a worker with many logins in hand gives up one before."""
+
 HURRIED = 0.5
 """Seconds that a client may take to send its request when its front is told to leave: half of what it gets."""
 
@@ -98,6 +101,8 @@ class Terms(NamedTuple):
     """How many directory servers it asks."""
     guessed: str = ""
     """Whose name is guessed all the time."""
+    shared_realm: str | None = None
+    """Of those who may be joined to another login, and then end with it, however late they came."""
 
 
 class Login(NamedTuple):
@@ -139,11 +144,14 @@ class _Rule(NamedTuple):
     troubles: Collection[Trouble]
     slack: float = JUST_AFTER
     """Seconds behind a trouble in which it still explains."""
-    is_shed: bool = False
+    outlasted: str = ""
+    """The limit that such a login has reached."""
     is_backend: bool = False
     """All directory servers being down explains it as well."""
     is_aftermath: bool = False
     """Only the end of a trouble explains it."""
+    is_guessed: bool = False
+    """The name that is guessed needs no other trouble."""
 
 
 _RULES = (
@@ -151,8 +159,9 @@ _RULES = (
     _Rule(
         re.compile("worker was killed for another|got nothing done|did not come up"), {Trouble.WORKER_STOPPED}
     ),
-    _Rule(re.compile("no answer within"), {Trouble.WORKER_STOPPED}, is_backend=True),
-    _Rule(re.compile("no worker was free|too many logins|too many clients"), PRESSURE, is_shed=True),
+    _Rule(re.compile("no answer within"), {Trouble.WORKER_STOPPED}, outlasted="login", is_backend=True),
+    _Rule(re.compile("no worker was free"), PRESSURE, slack=15.0, outlasted="queue", is_guessed=True),
+    _Rule(re.compile("too many (?:logins|clients)"), {Trouble.FLOOD}, is_guessed=True),
     # A worker that slept finds its connections timed out, and then probes them.
     _Rule(re.compile("ldap://"), {Trouble.WORKER_STOPPED}, is_backend=True, is_aftermath=True),
 )
@@ -258,17 +267,18 @@ class Judge:
 
     def _permits(self, rule: _Rule, login: Login) -> bool:
         terms = self._terms[login.subject]
-        slack = rule.slack
-        if rule.is_shed:
-            if login.user == terms.guessed:
-                return True
-            slack = terms.limits.queue + terms.limits.login + MARGIN / 2
+        may_be_joined = login.realm == terms.shared_realm
+        lasted = login.end - login.begin
+        if rule.outlasted and not may_be_joined and lasted < getattr(terms.limits, rule.outlasted) - EARLY:
+            return False
+        if rule.is_guessed and login.user == terms.guessed:
+            return True
         if rule.is_backend and len(self._servers_met(login)) == terms.servers > 0:
             return True
         if rule.is_aftermath:
             around = self._around(login, SERVER_COMES_BACK)
             return any(e.trouble in rule.troubles and e.end - JUST_AFTER <= login.end for e in around)
-        return self._met(login, rule.troubles, slack)
+        return self._met(login, rule.troubles, max(rule.slack, JUST_AFTER * may_be_joined))
 
     def _without_a_word(self, login: Login) -> str:
         """The front that had it is dead, or there were too many connections, or it was long in asking."""

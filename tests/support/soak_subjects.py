@@ -29,6 +29,9 @@ GUESSED = "guessed"
 HANGS = "hangs"
 """A PAM service that keeps a worker until the deadline."""
 
+SHARED_REALM = "shared"
+"""Of those who may be remembered, or joined to each other; all others have realms of their own."""
+
 LIMITS = Limits(read=4.0, login=6.0, queue=4.0, delay=1.5)
 CONNECTIONS = 64
 QUEUE = 40
@@ -81,7 +84,7 @@ class Subject(NamedTuple):
 
     @property
     def terms(self) -> Terms:
-        return Terms(self.log, LIMITS, self.servers, GUESSED)
+        return Terms(self.log, LIMITS, self.servers, GUESSED, SHARED_REALM if self.has_cache else None)
 
     @property
     def worker_name(self) -> str:
