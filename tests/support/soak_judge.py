@@ -24,6 +24,9 @@ JUST_AFTER = 1.0
 SERVER_COMES_BACK = 3.0
 """Seconds in which a directory server that answers again is found to: the outcome of a probe stands for one."""
 
+BACKLOG = 15.0
+"""Seconds in which those are served who waited while there were too few workers."""
+
 EARLY = 1.5
 """Seconds before a limit at which it may count as reached: a worker with many logins in hand gives up one before."""
 
@@ -160,7 +163,7 @@ _RULES = (
         re.compile("worker was killed for another|got nothing done|did not come up"), {Trouble.WORKER_STOPPED}
     ),
     _Rule(re.compile("no answer within"), {Trouble.WORKER_STOPPED}, outlasted="login", is_backend=True),
-    _Rule(re.compile("no worker was free"), PRESSURE, slack=15.0, outlasted="queue", is_guessed=True),
+    _Rule(re.compile("no worker was free"), PRESSURE, slack=BACKLOG, outlasted="queue", is_guessed=True),
     _Rule(re.compile("too many (?:logins|clients)"), {Trouble.FLOOD}, is_guessed=True),
     # A worker that slept finds its connections timed out, and then probes them.
     _Rule(re.compile("ldap://"), {Trouble.WORKER_STOPPED}, is_backend=True, is_aftermath=True),
