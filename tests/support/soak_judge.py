@@ -158,15 +158,16 @@ class _Rule(NamedTuple):
 
 
 _RULES = (
+    # First, as what is said of a server may be in other rules' words. A worker that slept finds its connections timed
+    # out, and then probes them.
+    _Rule(re.compile("ldap://"), {Trouble.WORKER_STOPPED}, is_backend=True, is_aftermath=True),
     _Rule(re.compile("worker died"), {Trouble.WORKER_KILLED}, slack=0.0),
     _Rule(
         re.compile("worker was killed for another|got nothing done|did not come up"), {Trouble.WORKER_STOPPED}
     ),
-    _Rule(re.compile("no answer within"), {Trouble.WORKER_STOPPED}, outlasted="login", is_backend=True),
+    _Rule(re.compile("^no answer within"), {Trouble.WORKER_STOPPED}, outlasted="login", is_backend=True),
     _Rule(re.compile("no worker was free"), PRESSURE, slack=BACKLOG, outlasted="queue", is_guessed=True),
     _Rule(re.compile("too many (?:logins|clients)"), {Trouble.FLOOD}, is_guessed=True),
-    # A worker that slept finds its connections timed out, and then probes them.
-    _Rule(re.compile("ldap://"), {Trouble.WORKER_STOPPED}, is_backend=True, is_aftermath=True),
 )
 
 
