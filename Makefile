@@ -1,5 +1,6 @@
 # Two commands for a visitor: `make run` and `make test`. `make check` is what every change has to pass. `make bench`
-# measures ours beside the original; BENCH='--rounds 1 --case start' chooses, BENCH=--help tells what else.
+# measures ours beside the original; BENCH='--rounds 1 --case start' chooses, BENCH=--help tells what else. `make soak`
+# has all mechanisms under all troubles at once for SECONDS.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
 
-.PHONY: run check test bench clean
+SECONDS ?= 300
+
+.PHONY: run check test bench soak clean
 
 run: $(INSTALLED)
 	@$(BIN)/python packaging/demo.py
@@ -25,6 +28,10 @@ test: $(INSTALLED_TEST)
 bench: $(INSTALLED_TEST)
 	@packaging/test-packages.sh
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
+
+soak: $(INSTALLED_TEST)
+	@packaging/test-packages.sh
+	PYSASLAUTHD_SOAK_SECONDS=$(SECONDS) $(BIN)/pytest -q -s tests/integration/test_soak.py
 
 $(INSTALLED): packaging/requirements.txt packaging/build-requirements.txt pyproject.toml packaging/venv.sh
 	packaging/venv.sh $(PYTHON) $(VENV) packaging/build-requirements.txt packaging/requirements.txt

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pysaslauthd import logs
 from pysaslauthd.commands import examine
@@ -24,9 +25,11 @@ from pysaslauthd.config.options import (
 from pysaslauthd.config.settings import Settings
 from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, privileges, process, readiness, runpath
+from pysaslauthd.master.activation import ActivationError, inherited_sockets
+from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.pidfile import PID_FILE, START_LOCK, LockedByAnotherError, LockFile, lock_owner
 from pysaslauthd.master.readiness import CANNOT_START, Outcome, Readiness
-from pysaslauthd.master.runpath import LiveSocketError, MuxSocket, RunPathError
+from pysaslauthd.master.runpath import SOCKET_NAME, LiveSocketError, MuxSocket, OwnSocket, RunPathError
 from pysaslauthd.master.supervisor import Supervisor, hold_signals
 
 UMASK = 0o077
@@ -39,6 +42,27 @@ class StartError(Exception):
     def __init__(self, text: str, status: int = EXIT_FAILURE) -> None:
         super().__init__(text)
         self.status = status
+
+
+class _Starter(NamedTuple):
+    """What whoever started us gave us, beside the command line."""
+
+    manager: ServiceManager
+    mux: MuxSocket | None
+    """A socket to listen on instead of our own."""
+
+    @classmethod
+    def of_environment(cls) -> "_Starter":
+        """To be called once, by the process that was started: the variables name it."""
+        manager = ServiceManager(os.environ)
+        try:
+            sockets = inherited_sockets(os.environ)
+        except ActivationError as error:
+            raise StartError(str(error)) from None
+        if len(sockets) > 1:
+            names = ", ".join(each.name for each in sockets)
+            raise StartError(f"LISTEN_FDS={len(sockets)}: expected one socket, got {names}")
+        return cls(manager, sockets[0] if sockets else None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,6 +116,7 @@ def _log_lines(text: str) -> None:
 
 
 def _start(configuration: Configuration, options: Options) -> int:
+    starter = _Starter.of_environment()
     try:
         runpath.enter(options.run_path)
     except RunPathError as error:
@@ -104,8 +129,8 @@ def _start(configuration: Configuration, options: Options) -> int:
         if lock_owner(options.run_path / PID_FILE) is not None:
             raise StartError(_ANOTHER_INSTANCE, EXIT_ALREADY_RUNNING)
         if options.foreground:
-            return _supervise(configuration, options, Readiness())
-        return _detach(configuration, options)
+            return _supervise(configuration, options, Readiness(), starter)
+        return _detach(configuration, options, starter)
 
 
 def _log_options(options: Options) -> None:
@@ -126,19 +151,21 @@ def _start_lock(path: Path) -> LockFile:
         ) from None
 
 
-def _detach(configuration: Configuration, options: Options) -> int:
+def _detach(configuration: Configuration, options: Options, starter: _Starter) -> int:
     """Fork the daemon, which does not return from here, and wait for what becomes of it."""
     read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    if os.fork() == 0:
+    pid = os.fork()
+    if pid == 0:
         status = EXIT_FAILURE
         try:
-            status = _daemon(configuration, options, write)
+            status = _daemon(configuration, options, write, starter)
         finally:
             # The parent's lock is the parent's to remove: nothing of its frames may run here.
             os._exit(status)
     os.close(write)
+    starter.manager.moved(pid)
     outcome = readiness.wait_for(read) or Outcome(EXIT_FAILURE, f"{CANNOT_START}\nCheck syslog for errors")
     for line in outcome.text.splitlines():
         # Not by the log: the daemon has told syslog already.
@@ -146,21 +173,22 @@ def _detach(configuration: Configuration, options: Options) -> int:
     return outcome.status
 
 
-def _daemon(configuration: Configuration, options: Options, pipe: int) -> int:
+def _daemon(configuration: Configuration, options: Options, pipe: int, starter: _Starter) -> int:
     hold_signals()
     os.setsid()
     for descriptor in (1, 2):
         os.dup2(0, descriptor)
     logs.detach()
     # What else is open belongs to who started us, such as the other end of a pipe that he reads.
-    process.close_all_but({0, 1, 2, pipe})
+    given = {starter.mux.socket.fileno()} if starter.mux is not None else set()
+    process.close_all_but({0, 1, 2, pipe, *given})
     logs.reopen()
     ready = Readiness(pipe)
     path = options.run_path / PID_FILE
     try:
         with LockFile(path) as pid_file:
             pid_file.write_pid()
-            return _supervise(configuration, options, ready)
+            return _supervise(configuration, options, ready, starter)
     except LockedByAnotherError as error:
         log.error(f"could not lock pid file {path}: {error.strerror}")
         failure = StartError(_ANOTHER_INSTANCE, EXIT_ALREADY_RUNNING)
@@ -176,13 +204,13 @@ def _daemon(configuration: Configuration, options: Options, pipe: int) -> int:
     return failure.status
 
 
-def _supervise(configuration: Configuration, options: Options, ready: Readiness) -> int:
+def _supervise(configuration: Configuration, options: Options, ready: Readiness, starter: _Starter) -> int:
     hold_signals()
     log.info(f"master pid is: {os.getpid()}")
     try:
         user, warning = privileges.unprivileged_user(options.user)
         module = importlib.import_module(options.mechanism.module)
-        mux = MuxSocket(options.run_path)
+        mux = starter.mux or OwnSocket(options.run_path / SOCKET_NAME)
     except LookupError as error:
         raise StartError(str(error.args[0])) from None
     except ImportError as error:
@@ -191,7 +219,7 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness)
         raise StartError(f"{_ANOTHER_INSTANCE}\nit listens on {error}", EXIT_ALREADY_RUNNING) from None
     except RunPathError as error:
         raise StartError(str(error)) from None
-    log.info(f"listening on socket: {mux.path}")
+    log.info(f"listening on socket: {mux.name}")
     planner = Planner(configuration, options, user, mux, module)
     plan = planner.first()
     for text in filter(None, (warning, *(privileges.missing_rights(pool.rights) for pool in plan.pools))):
@@ -204,7 +232,7 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness)
         kernel.forbid_dumps()
         gc.collect()
         gc.freeze()
-        return Supervisor(plan, ready, planner.again).run()
+        return Supervisor(plan, ready, planner.again, starter.manager).run()
     finally:
         mux.remove()
         log.info(f"master exited: {os.getpid()}")

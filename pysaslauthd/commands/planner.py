@@ -12,7 +12,7 @@ from pysaslauthd.config.options import OptionError, Options
 from pysaslauthd.front import process as front
 from pysaslauthd.logs import log
 from pysaslauthd.master import privileges
-from pysaslauthd.master.generation import FrontPlan, Plan, PoolPlan
+from pysaslauthd.master.generation import FrontPlan, NotReloadedError, Plan, PoolPlan
 from pysaslauthd.master.inspection import inspected
 from pysaslauthd.master.privileges import Rights, User
 from pysaslauthd.master.runpath import MuxSocket
@@ -44,33 +44,37 @@ class Planner:
     def first(self) -> Plan:
         """The plan to start with. A mechanism's file that will not do is said in the log and can be mended later."""
         files, found = files_of(self._options, self._user, self._module)
-        _log(found)
+        for line in found.warnings:
+            log.warning(line)
+        for line in found.errors:
+            log.error(line)
         if found.errors:
             log.error("no login is possible until that is mended and the daemon told by HUP to reload")
-        return self._plan(self._options, self._user, files)
+        plan = self._plan(self._options, self._user, files)
+        return plan._replace(fault=found.errors[0] if found.errors else "")
 
-    def again(self) -> Plan | None:
-        """The plan after a reload; None if what is written now will not do, which the log then says."""
+    def again(self) -> Plan:
+        """The plan after a reload.
+
+        :raises NotReloadedError: what is written now will not do, which the log then says.
+        """
         try:
             options = self._reread()
             user, warning = privileges.unprivileged_user(options.user)
         except OptionError as error:
-            _refuse(str(error))
-            return None
+            raise _refused(*str(error).splitlines()) from None
         except LookupError as error:
-            _refuse(str(error.args[0]))
-            return None
+            raise _refused(str(error.args[0])) from None
         except Exception as error:  # noqa: BLE001  (a bug of ours must not end a daemon that answers)
-            _refuse(f"internal error: {logs.describe(error)}")
-            return None
+            raise _refused(f"internal error: {logs.describe(error)}") from None
         for text in filter(None, (*options.warnings, warning)):
             log.warning(text)
         files, found = files_of(options, user, self._module)
-        _log(found)
+        for line in found.warnings:
+            log.warning(line)
         if found.errors:
             files.close()
-            _refuse()
-            return None
+            raise _refused(*found.errors)
         return self._plan(options, user, files)
 
     def _reread(self) -> Options:
@@ -112,6 +116,7 @@ class Planner:
             files=files,
             watches=tuple(file.path(settings) for file in mechanism.watches) if options.cache else (),
             drain_limit=settings.queue_timeout + settings.login_timeout + DRAIN_MARGIN,
+            summary=f"{mechanism.name}, {f'{options.workers} workers' if options.processes else 'a fresh worker for each'}",
         )
 
 
@@ -131,14 +136,9 @@ def files_of(options: Options, user: User | None, module: ModuleType) -> tuple[S
     return files, inspected(files, lambda copies: module.inspect(options, copies), Rights(user))
 
 
-def _log(found: Inspection) -> None:
-    for line in found.warnings:
-        log.warning(line)
-    for line in found.errors:
-        log.error(line)
-
-
-def _refuse(text: str = "") -> None:
-    for line in text.splitlines():
+def _refused(*errors: str) -> NotReloadedError:
+    """What to raise, when the log has been told why."""
+    for line in errors:
         log.error(line)
     log.error("not reloaded: what was in force stays so")
+    return NotReloadedError(errors[0])

@@ -29,6 +29,8 @@ class ToMaster(enum.IntEnum):
     """Kill worker ``number``: it outlasted a deadline or broke the protocol."""
     ALIVE = 4
     """The front's loop turns."""
+    SERVED = 5
+    """The probe was served; see :attr:`ToFront.PROBE`."""
 
 
 class ToFront(enum.IntEnum):
@@ -39,11 +41,15 @@ class ToFront(enum.IntEnum):
     GONE = 2
     """Worker ``number`` ended."""
     DRAIN = 3
-    """Finish what was begun, accept no more, and leave."""
+    """Take who has connected already, then accept no more; finish what was begun, and leave."""
     REPORT = 4
     """Write the statistics to the log."""
     FORGET = 5
     """Empty the cache: a file has changed that decides what is right."""
+    HAND_OVER = 6
+    """Accept no more at all, finish what was begun, and leave: who has only connected is the next daemon's."""
+    PROBE = 7
+    """Serve a client of your own making, and say SERVED when it has gone."""
 
 
 class ForMaster(NamedTuple):

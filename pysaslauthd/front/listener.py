@@ -58,17 +58,43 @@ class Listener:
     def __len__(self) -> int:
         return len(self._seats)
 
-    def drain(self, on_empty: Callable[[], None]) -> None:
-        """Take who connected already, then nobody any more; ``on_empty`` when the last has gone."""
+    def drain(self, on_empty: Callable[[], None], *, takes_waiting: bool = True) -> None:
+        """Accept nobody any more; ``on_empty`` when the last has gone.
+
+        ``takes_waiting``: but those who connected already. Not where another listens after us, as
+        they lose nothing by waiting for him, and the more we take, the later he comes.
+        """
         self._is_draining = True
         self._on_empty = on_empty
-        while not self._seats.is_full and self._accept():
+        while takes_waiting and not self._seats.is_full and self._accept():
             pass
         self._pause()
         self._socket.close()
         for client in self._seats.idle():
             client.hurry()
         self._check_empty()
+
+    def probe(self, served: Callable[[], None]) -> None:
+        """Greet those who wait, then one more, who asks nothing; ``served`` when it is closed.
+
+        That one does not come by the socket, where it would have to wait behind whoever fills the backlog.
+        """
+        if self._is_accepting:
+            self._on_readable()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            log.error(f"cannot serve a probe: {error.strerror}")
+            return
+        ours.shutdown(socket.SHUT_WR)
+
+        def left() -> None:
+            self.loop.remove_reader(ours.fileno())
+            ours.close()
+            served()
+
+        self.loop.add_reader(ours.fileno(), left)
+        self._greet(socket.SocketType(_FAMILY, _TYPE, 0, theirs.detach()))
 
     def _resume(self) -> None:
         if not self._is_accepting and not self._is_draining:
@@ -109,6 +135,9 @@ class Listener:
         except BlockingIOError:
             head = None
         except OSError:
+            connection.close()
+            return
+        if head == b"":  # it left without asking
             connection.close()
             return
         is_known = head is not None and len(head) < CHUNK and self.gate.remembers(head)

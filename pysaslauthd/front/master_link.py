@@ -14,7 +14,7 @@ ALIVE_INTERVAL = 1.0
 
 
 class MasterLink:
-    """Says the four verbs to the master and passes on what it says.
+    """Says the verbs to the master and passes on what it says.
 
     ``heard`` gets each verb and the channel that came with it, or None; ``lost`` is called when the
     master is gone.
@@ -47,6 +47,10 @@ class MasterLink:
     def kill(self, number: int) -> None:
         """End that worker, it no longer does what it should."""
         self._say(ForMaster(ToMaster.KILL, number=number))
+
+    def served(self) -> None:
+        """The probe has been served."""
+        self._say(ForMaster(ToMaster.SERVED))
 
     def _sign_of_life(self) -> None:
         if not self._outbox:  # what waits there is a sign as good

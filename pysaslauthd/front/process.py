@@ -76,6 +76,10 @@ class _Front:
                 self._pool.gone(message.number)
             case ToFront.DRAIN:
                 self._listener.drain(self._loop.stop)
+            case ToFront.HAND_OVER:
+                self._listener.drain(self._loop.stop, takes_waiting=False)
+            case ToFront.PROBE:
+                self._listener.probe(self._master.served)
             case ToFront.REPORT:
                 self._report()
             case ToFront.FORGET:

@@ -2,7 +2,7 @@
 
 Channels are made for a generation and never outlive it. When its front ends, its workers are
 killed, so no answer that was meant for one client can ever reach another; the supervisor then
-starts the next generation. The front is not trusted: it may say four verbs of fixed size, numbers
+starts the next generation. The front is not trusted: it may say five verbs of fixed size, numbers
 and rates are clamped, and anything else ends it.
 """
 
@@ -72,6 +72,14 @@ class Plan(NamedTuple):
     """Files whose change makes the cache worthless."""
     drain_limit: float
     """Seconds in which a front that drains has answered its last login, as every login has a limit."""
+    summary: str
+    """Who checks the logins, in a few words for an administrator."""
+    fault: str = ""
+    """Why no login is possible, if that is so from the start."""
+
+
+class NotReloadedError(Exception):
+    """There is no plan to reload with; the message says why in a line. The log has been told all."""
 
 
 class _Worker(NamedTuple):
@@ -99,12 +107,20 @@ class Generation:
         self._next_number = 1
         self._next_fork = now
         self._last_sign = now
+        self._is_probed = False
+        self._has_answered = False
         with theirs:
             front, listening = plan.front, plan.mux.socket
             descriptors = (theirs.fileno(), listening.fileno())
             try:
                 self.front_pid = process.start(
-                    Role("pysasl-front", front.rights, descriptors, lambda: front.main(theirs, listening))
+                    Role(
+                        "pysasl-front",
+                        front.rights,
+                        descriptors,
+                        lambda: front.main(theirs, listening),
+                        goes_first=True,
+                    )
                 )
             except OSError:
                 self.channel.close()
@@ -206,9 +222,25 @@ class Generation:
         return pid in self._workers or (pid == self.front_pid and not self.front_ended)
 
     def drain(self, now: float) -> None:
-        """Have the front finish what it began and leave."""
+        """Have the front take who has connected, finish what it began and leave."""
         self._drain_ends = now + self.plan.drain_limit
         self._tell(ForFront(ToFront.DRAIN))
+
+    def hand_over(self, now: float) -> None:
+        """Have the front finish what it began and leave; who has only connected is the next daemon's."""
+        self._drain_ends = now + self.plan.drain_limit
+        self._tell(ForFront(ToFront.HAND_OVER))
+
+    def probe(self) -> None:
+        """Ask the front to serve a client, unless it has still to answer that."""
+        if not self._is_probed:
+            self._is_probed = True
+            self._tell(ForFront(ToFront.PROBE))
+
+    def take_answer(self) -> bool:
+        """Whether it has served the last probe; true once."""
+        has_answered, self._has_answered = self._has_answered, False
+        return has_answered
 
     def report(self) -> None:
         """Have the front log its statistics."""
@@ -238,12 +270,13 @@ class Generation:
             case ToMaster.KILL:
                 if not 0 < message.number < self._next_number:
                     raise MessageError(f"no worker {message.number}")
-                pid = self._pids.get(message.number)
-                if pid is not None:
-                    self._condemned.add(message.number)
-                    os.kill(pid, signal.SIGKILL)
+                self._kill_worker(message.number)
             case ToMaster.ALIVE:
                 pass
+            case ToMaster.SERVED:
+                if not self._is_probed:
+                    raise MessageError("an answer to a probe nobody sent")
+                self._is_probed, self._has_answered = False, True
 
     def _start_worker(self, pool: int, now: float) -> None:
         plan = self._pools[pool]
@@ -290,6 +323,12 @@ class Generation:
         # Not reaped yet, so the pid is still ours.
         if not self.front_ended:
             os.kill(self.front_pid, signal.SIGKILL)
+
+    def _kill_worker(self, number: int) -> None:
+        pid = self._pids.get(number)
+        if pid is not None:
+            self._condemned.add(number)
+            os.kill(pid, signal.SIGKILL)
 
     def _kill_workers(self) -> None:
         for pid in self._workers:

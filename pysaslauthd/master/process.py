@@ -36,7 +36,8 @@ _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM)
 class Role(NamedTuple):
     """What a child is: its name in ``ps``, its rights, the descriptors it keeps and its code.
 
-    One with ``runs_programs`` is in a session of its own, so that what it leaves behind is known by it.
+    One with ``runs_programs`` is in a session of its own, so that what it leaves behind is known by it. One with
+    ``goes_first`` gets the processor before the others: what it does is short, and all wait for it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Role(NamedTuple):
     descriptors: tuple[int, ...]
     main: Callable[[], None]
     runs_programs: bool = False
+    goes_first: bool = False
 
 
 def start(role: Role) -> int:
@@ -74,8 +76,10 @@ def _run(role: Role, master: int) -> None:
         ignore = _do_nothing if role.runs_programs else signal.SIG_IGN
         for number in _HANDLED:
             signal.signal(number, ignore if number in _IGNORED else signal.SIG_DFL)
-        if role.runs_programs:
+        if role.runs_programs or role.goes_first:
             os.setsid()
+        if role.goes_first:
+            kernel.go_first()
         close_all_but({*_STANDARD_DESCRIPTORS, *role.descriptors})
         logs.reopen()
         kernel.set_name(role.name)

@@ -1,9 +1,10 @@
-"""The run directory and the socket in it.
+"""The run directory, and the sockets that logins come by.
 
 The directory is created if its parent exists, and never chmodded or chowned: who may ask for
 passwords is decided by its mode, and that is the administrator's.
 """
 
+import abc
 import contextlib
 import errno
 import os
@@ -26,6 +27,10 @@ class RunPathError(Exception):
 
 class LiveSocketError(Exception):
     """Somebody answers on the socket already."""
+
+
+class LostSocketError(Exception):
+    """Nobody can connect to the socket any more, and we cannot make another in its place."""
 
 
 def hint(what: str) -> str:
@@ -70,28 +75,50 @@ def is_live(path: Path) -> bool:
     return True
 
 
-class MuxSocket:
-    """The listening socket ``mux``, owned by the master and removed by it."""
+class MuxSocket(abc.ABC):
+    """A listening socket that logins come by, held by the master and shared with each front."""
 
-    def __init__(self, directory: Path) -> None:
-        """Take the place of a stale socket and listen. :func:`enter` was called for ``directory``.
+    socket: socket.socket
+    name: str
+    """What the log calls it."""
+    outlives_us: bool
+    """Whether somebody listens on it after us, so that a client who waits in its backlog loses nothing by our end."""
+
+    @abc.abstractmethod
+    def repair(self) -> None:
+        """Have clients able to connect, before a front is started.
+
+        The front shares the socket, and a front that was taken over can shut it down for all who do.
+
+        :raises RunPathError: it cannot be made anew now.
+        :raises LostSocketError: it never can by us.
+        """
+
+    @abc.abstractmethod
+    def remove(self) -> None:
+        """Have who connects from now on find no daemon, where nobody else will be there."""
+
+
+class OwnSocket(MuxSocket):
+    """One that the master makes, under a name in the file system that it removes at the end."""
+
+    outlives_us = False
+
+    def __init__(self, path: Path) -> None:
+        """Take the place of a stale socket and listen. The directory is there; see :func:`enter`.
 
         :raises LiveSocketError: somebody answers there.
         :raises RunPathError: it cannot be made.
         """
-        self.path = directory / SOCKET_NAME
-        if is_live(self.path):
-            raise LiveSocketError(str(self.path))
+        self.path = path
+        self.name = str(path)
+        if is_live(path):
+            raise LiveSocketError(self.name)
         self.socket = self._listen()
-        self._status = self.path.lstat()
+        self._status = path.lstat()
 
     def repair(self) -> None:
-        """Make the socket anew if nobody can connect any more.
-
-        The front shares it, and a front that was taken over can shut it down for all who do.
-
-        :raises RunPathError: it cannot be made.
-        """
+        """See :class:`MuxSocket`. It is made anew if nobody can connect any more."""
         poll = select.poll()
         poll.register(self.socket, select.POLLRDHUP)
         if poll.poll(0):
@@ -120,7 +147,7 @@ class MuxSocket:
         return listening
 
     def remove(self) -> None:
-        """Remove the name, if it is still ours: who connects from now on finds no daemon."""
+        """See :class:`MuxSocket`. The name is removed, if it is still ours."""
         with contextlib.suppress(OSError):
             if os.path.samestat(self.path.lstat(), self._status):
                 self.path.unlink()

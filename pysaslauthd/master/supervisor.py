@@ -17,18 +17,25 @@ from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, process
 from pysaslauthd.master.backoff import Backoff
-from pysaslauthd.master.generation import Generation, Plan, describe_status, has_left
+from pysaslauthd.master.generation import Generation, NotReloadedError, Plan, describe_status, has_left
+from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.readiness import CANNOT_START, Readiness
-from pysaslauthd.master.runpath import RunPathError
+from pysaslauthd.master.runpath import LostSocketError, RunPathError
 from pysaslauthd.master.watch import FileWatch
+from pysaslauthd.master.watchdog import Watchdog
 
 STARTUP_LIMIT = 20.0
 """Seconds in which the first login must be possible, or the start has failed."""
 
 STOP_GRACE = 5.0
-"""Seconds that logins in hand have to end after a stop was asked for; a second signal ends them at once."""
+"""Seconds that logins in hand have to end after a stop was asked for; a second signal ends them at once.
+
+Who comes meanwhile is turned away, so it cannot be long. Where he waits for the next daemon instead,
+it is as long as a login may take, and none is lost.
+"""
 
 EXIT_START_FAILED = 1
+EXIT_NO_SOCKET = 1
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
@@ -36,8 +43,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal
 MOST_LEAVING = 3
 """Generations that may be answering their last logins before another reload waits for one to end."""
 
-Reload = Callable[[], Plan | None]
-"""Makes the plan of the next generation, or says in the log why it cannot."""
+Reload = Callable[[], Plan]
+"""Makes the plan of the next generation, or raises :class:`NotReloadedError`."""
 
 
 def hold_signals() -> None:
@@ -48,12 +55,20 @@ def hold_signals() -> None:
 class Supervisor:
     """Runs generations until a signal ends it. Everything it waits for has a limit."""
 
-    def __init__(self, plan: Plan, readiness: Readiness, reload: Reload) -> None:
+    def __init__(self, plan: Plan, readiness: Readiness, reload: Reload, manager: ServiceManager) -> None:
         self._plan = plan
+        self._manager = manager
+        self._watchdog = Watchdog(manager)
         self._watch = FileWatch(plan.watches, time.monotonic())
         self._readiness = readiness
         self._reload = reload
         self._reload_wanted = False
+        self._is_reloading = False
+        """Whether the service manager waits for the end of a reload."""
+        self._not_reloaded = ""
+        """Why the last reload changed nothing, if it did not."""
+        self._trouble = ""
+        """Why no front answers, until one does."""
         self._selector = selectors.DefaultSelector()
         self._current: Generation | None = None
         self._next: Generation | None = None
@@ -81,6 +96,7 @@ class Supervisor:
                 due = self._advance(now)
                 if due is None:
                     return self._status
+                due = min(due, self._inform(now))
                 for key, _ in self._selector.select(max(0.0, due - now)):
                     if key.fileobj is signals:
                         self._on_signals(signals)
@@ -116,6 +132,8 @@ class Supervisor:
         """Do what is due now; when to look again, or None when all is over."""
         if self._stop_at is not None:
             return self._advance_stop(now, self._stop_at)
+        if self._current is not None and self._current.is_ready:
+            self._trouble = ""
         if self._startup_ends is not None:
             self._advance_startup(now, self._startup_ends)
         else:
@@ -135,6 +153,23 @@ class Supervisor:
             due.append(self._next_ends)
         return min(due)
 
+    def _inform(self, now: float) -> float:
+        """Tell the service manager how things are; when to do so again if nothing happens before."""
+        self._manager.status(self._state())
+        return min(self._watchdog.look(self._current, now), self._manager.flush(now))
+
+    def _state(self) -> str:
+        if self._stop_at is not None:
+            return self._trouble or "stopping: logins in hand are answered"
+        if self._startup_ends is not None:
+            return "starting"
+        if self._current is None or not self._current.is_ready:
+            return f"no login is answered until a new front is ready: {self._trouble}"
+        what = f"answering logins: {self._plan.summary}"
+        if self._plan.fault:
+            what = f"no login is possible: {self._plan.fault}"
+        return f"{what}; not reloaded: {self._not_reloaded}" if self._not_reloaded else what
+
     def _tick(self, now: float) -> float:
         """Let the living do what is due; when they want to be looked at again."""
         return min(
@@ -146,6 +181,9 @@ class Supervisor:
         if self._current is not None and self._current.is_ready:
             self._startup_ends = None
             self._readiness.ready()
+            self._manager.ready()
+            if self._reload_wanted:
+                self._announce_reload()
         elif now >= ends:
             self._fail(f"no login was possible within {STARTUP_LIMIT:.0f} s")
 
@@ -154,26 +192,43 @@ class Supervisor:
             if self._next.is_ready:
                 self._promote(self._next, now)
             elif now >= self._next_ends:
-                log.error(f"reload failed: no login was possible within {STARTUP_LIMIT:.0f} s")
+                self._not_reloaded = f"no login was possible within {STARTUP_LIMIT:.0f} s"
+                log.error(f"reload failed: {self._not_reloaded}")
                 self._next.kill()
                 self._leave(self._next)
                 self._next = None
         elif self._reload_wanted and len(self._leaving) < MOST_LEAVING:
             self._reload_wanted = False
+            self._begin_reload()
+        is_over = self._next is None and not self._reload_wanted and self._stop_at is None
+        if self._is_reloading and is_over:
+            self._is_reloading = False
+            self._manager.ready()
+
+    def _begin_reload(self) -> None:
+        try:
             plan = self._reload()
-            now = time.monotonic()  # an inspection may take its time
-            if plan is not None:
-                self._next_ends = now + STARTUP_LIMIT
-                self._next_watch = FileWatch(plan.watches, now)
-                self._next = self._started(plan, now)
-                if self._next is None:
-                    plan.files.close()
+        except NotReloadedError as error:
+            self._not_reloaded = str(error)
+            return
+        now = time.monotonic()  # an inspection may take its time
+        self._next_ends = now + STARTUP_LIMIT
+        self._next_watch = FileWatch(plan.watches, now)
+        self._next = self._started(plan, now)
+        if self._next is None:
+            self._not_reloaded = self._trouble
+            plan.files.close()
+
+    def _announce_reload(self) -> None:
+        self._is_reloading = True
+        self._manager.reloading()
 
     def _promote(self, generation: Generation, now: float) -> None:
         """From now on it is the one that takes logins, and it is what a dead front is replaced by."""
         before, self._current, self._next = self._current, generation, None
         abandoned, self._plan = self._plan, generation.plan
         self._watch = self._next_watch
+        self._not_reloaded = ""
         log.info("reloaded")
         if before is not None:
             before.drain(now)
@@ -201,11 +256,21 @@ class Supervisor:
         return min(stop_at, self._tick(now))
 
     def _started(self, plan: Plan, now: float) -> Generation | None:
+        if self._stop_at is not None:
+            return None
         try:
             plan.mux.repair()
             generation = Generation(plan, now)
+        except LostSocketError as error:
+            # Who supervises us can have it made anew, and us with it.
+            self._trouble = str(error)
+            log.critical(self._trouble)
+            self._status = EXIT_NO_SOCKET
+            self._stop()
+            return None
         except (OSError, RunPathError) as error:
-            log.error(f"cannot start a front: {error}")
+            self._trouble = f"cannot start a front: {error}"
+            log.error(self._trouble)
             self._backoff.died(now)
             return None
         self._selector.register(generation.channel, selectors.EVENT_READ, generation)
@@ -217,6 +282,8 @@ class Supervisor:
                 self._stop()
             elif number == signal.SIGHUP:
                 self._reload_wanted = True
+                if self._startup_ends is None and self._stop_at is None:
+                    self._announce_reload()
             elif number == signal.SIGUSR1:
                 self._report()
 
@@ -260,10 +327,12 @@ class Supervisor:
         if generation is self._next:
             self._next = None
             if self._stop_at is None:
-                log.error(f"reload failed: the front {describe_status(status)}")
+                self._not_reloaded = f"the front {describe_status(status)}"
+                log.error(f"reload failed: {self._not_reloaded}")
         elif generation is self._current:
             self._current = None
             if self._stop_at is None:
+                self._trouble = f"the front {describe_status(status)}"
                 log.error(
                     f"front {generation.front_pid} {describe_status(status)}; its logins are lost, a new one starts"
                 )
@@ -291,19 +360,30 @@ class Supervisor:
         log.critical(f"cannot start: {text}")
         self._readiness.failed(EXIT_START_FAILED, f"{CANNOT_START}\n{text}\nCheck syslog for errors")
         self._plan.mux.remove()
+        self._trouble = f"cannot start: {text}"
         self._stop_at = time.monotonic()
+        self._manager.stopping(STOP_GRACE)
 
     def _stop(self) -> None:
         now = time.monotonic()
         if self._stop_at is not None:
             self._stop_at = now
             return
-        self._stop_at = now + STOP_GRACE
+        mux = self._plan.mux
+        grace = STOP_GRACE
+        if mux.outlives_us:
+            grace = max((each.plan.drain_limit for each in self._generations()), default=STOP_GRACE)
+        self._stop_at = now + grace
+        self._manager.stopping(grace + STOP_GRACE)
         # Who comes now hears at once that nobody is here; who came before is still answered.
-        self._plan.mux.remove()
+        mux.remove()
         self._readiness.failed(EXIT_START_FAILED, f"{CANNOT_START}\nstopped by a signal")
         for each in self._generations():
-            if not each.draining:
+            if each.draining:
+                continue
+            if mux.outlives_us:
+                each.hand_over(now)
+            else:
                 each.drain(now)
 
     def _kill_all(self) -> None:

@@ -15,7 +15,7 @@ from typing import Never
 
 import pytest
 
-from bench.cases import CASES
+from bench.cases import LOGINS, cases
 from bench.compiler import compiled
 from bench.daemons import adopt_orphans
 from bench.directory import need_slapd
@@ -30,20 +30,20 @@ from support.packages import need_program
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     if given.list:
-        for case in CASES:
+        for case in cases(given.logins):
             print(f"{case.name:22} {case.shows}")
         return 0
-    cases = [case for case in CASES if not given.case or case.name in given.case]
-    if _lacks_root(cases):
+    chosen = [case for case in cases(given.logins) if not given.case or case.name in given.case]
+    if _lacks_root(chosen):
         return 1
     try:
         need_namespaces()
         need_program("saslauthd", "sasl2-bin")
-        if any(case.directory for case in cases):
+        if any(case.directory for case in chosen):
             need_slapd()
         compiled("loadgen")
         adopt_orphans()
-        outcomes = [measure(case, given.rounds, given.seconds) for case in cases]
+        outcomes = [measure(case, given.rounds, given.seconds) for case in chosen]
         print(tables(outcomes))
         if given.json:
             given.json.write_text(json.dumps(document(outcomes, given.rounds), indent=1) + "\n")
@@ -58,20 +58,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--case",
         action="append",
-        choices=[case.name for case in CASES],
+        choices=[case.name for case in cases()],
         metavar="NAME",
         help="only this one; may be repeated",
     )
     parser.add_argument(
-        "--rounds", type=_rounds, default=5, help="how often each run takes its turn (%(default)s)"
+        "--rounds", type=_count, default=5, help="how often each run takes its turn (%(default)s)"
     )
     parser.add_argument("--seconds", type=_seconds, help="how long each run is measured (the case's own)")
+    parser.add_argument(
+        "--logins",
+        type=_count,
+        default=LOGINS,
+        help="how many there are before memory is judged (%(default)s); few show little",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--list", action="store_true", help="print the cases and end")
     return parser
 
 
-def _rounds(text: str) -> int:
+def _count(text: str) -> int:
     number = int(text)
     if number < 1:
         raise ValueError

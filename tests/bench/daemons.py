@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +27,8 @@ from support.waiting import wait_until
 
 _PR_SET_CHILD_SUBREAPER = 36
 _START_LIMIT = 20.0
+FRONT = "pysasl-front"
+_OTHERS = {"pysasl-master", FRONT}
 _SETTLED = 0.3
 """Seconds without a new process: then all of them are there."""
 
@@ -72,20 +76,23 @@ class Daemon:
     ) -> None:
         self._end()
 
-    def memory(self) -> float | None:
-        """Megabytes (PSS) of all processes; None if the kernel does not tell us.
+    def memory(self) -> Mapping[str, float]:
+        """Megabytes (PSS) of the processes of each name; none at all if the kernel does not tell us.
 
         What they share with a process of another program, such as this one, is not theirs alone: up to a
         megabyte less than on a machine where no other Python runs.
         """
-        total = 0
+        total: defaultdict[str, float] = defaultdict(float)
         for process in self._family():
             try:
                 text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
             except PermissionError:
-                return None
-            total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
-        return total * 1024 / 1e6
+                return {}
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it has just ended, as a worker does that has done its share
+            kib = sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+            total[process.name] += kib * 1024 / 1e6
+        return total
 
     def _start(self) -> None:
         with self._log.open("wb") as log:
@@ -146,6 +153,11 @@ class Daemon:
         for child in children:
             os.waitpid(child, os.WNOHANG)
         return not children
+
+
+def is_worker(name: str) -> bool:
+    """Whether a process of this name checks passwords. Any of the original's does."""
+    return name == "saslauthd" or (name.startswith("pysasl-") and name not in _OTHERS)
 
 
 def _command(program: Program, directory: Path, arguments: tuple[str, ...]) -> list[str]:

@@ -28,8 +28,10 @@ def need_slapd() -> None:
 
 
 @contextlib.contextmanager
-def serving(directory: Directory, users: Iterable[Users], place: Path) -> Iterator[Path]:
-    """The ``saslauthd.conf`` that leads to its servers, in ``place``. All runs until the end of this.
+def serving(directory: Directory, users: Iterable[Users], place: Path) -> Iterator[tuple[Path, Slapd]]:
+    """The ``saslauthd.conf`` that leads to its servers, in ``place``, and the slapd behind all of them.
+
+    All runs until the end of this.
 
     :raises BenchError: something does not start.
     """
@@ -44,7 +46,7 @@ def serving(directory: Directory, users: Iterable[Users], place: Path) -> Iterat
         settings = place / "saslauthd.conf"
         settings.touch(mode=0o600)
         settings.write_text("".join(f"{name}: {value}\n" for name, value in _settings(ports).items()))
-        yield settings
+        yield settings, slapd
 
 
 def _settings(ports: Iterable[int]) -> dict[str, str]:

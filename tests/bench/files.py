@@ -19,9 +19,12 @@ _STACKS = {
 
 def write_files(directory: Path, users: Iterable[Users]) -> dict[Path, Path]:
     """The files, by the place where they belong; nothing for no users."""
+    groups = list(users)
+    # One hash of a kind, as to make a hundred thousand would take minutes; to check one takes what it takes.
+    stored = {method: hashed(RIGHT.encode(), method).encode() for method in {g.method for g in groups}}
     accounts = [
-        Account(login.encode(), RIGHT.encode(), hashed(RIGHT.encode(), group.method).encode())
-        for group in users
+        Account(login.encode(), RIGHT.encode(), stored[group.method])
+        for group in groups
         for login in group.logins
     ]
     if not accounts:

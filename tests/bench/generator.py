@@ -28,11 +28,14 @@ class Generator:
             "password": load.password,
             "service": load.service,
             "realm": load.realm,
-            "expect": load.expect,
+            "pause": load.pause,
+            **({"logins": load.logins} if load.logins else {}),
         }
+        options = [f"--{name}={value}" for name, value in words.items()]
+        self._expected = load.expect
         self._limit = warmup + seconds + _PATIENCE
         self._process = subprocess.Popen(
-            [compiled("loadgen"), *(f"--{name}={value}" for name, value in words.items())],
+            [compiled("loadgen"), *options, *(["--silent"] if load.is_silent else [])],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -51,6 +54,14 @@ class Generator:
         self._process.kill()
         self._process.communicate()
 
+    def is_over(self, seconds: float) -> bool:
+        """Whether it ends within so many."""
+        try:
+            self._process.wait(seconds)  # its line of JSON fits into the pipe
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def result(self) -> dict[str, float]:
         """What it counted, when its time is over. Latencies are in microseconds, and missing without answers."""
         try:
@@ -60,7 +71,9 @@ class Generator:
         if self._process.returncode != 0:
             raise BenchError(complaint.decode(errors="replace").strip() or "the load generator was killed")
         counted: dict[str, float] = json.loads(output)
-        return counted
+        expected = sum(counted[outcome] for outcome in self._expected)
+        seconds = counted["seconds"]
+        return {**counted, "rate": expected / seconds if seconds > 0 else 0.0}
 
     def end(self) -> dict[str, float]:
         """The same, now."""

@@ -2,13 +2,17 @@
  *
  * Each client is a thread in a closed loop: connect, send one request, read the reply, close. libsasl does it so, with
  * a connection for each login. What is counted is what was answered between the end of the warm-up and the end of the
- * run; a login that has no answer by then is "unfinished". TERM ends the run early. The result is a line of JSON.
+ * run; a login that has no answer by then is "unfinished". TERM ends the run early, and so does the last client when
+ * each has a number of logins to do. The result is a line of JSON.
+ *
+ * "%d" in the login is the number of a user, and in the password that of the guess: no two are alike.
  *
  * No wait outlasts the run: at its end each client that still waits, in whatever system call, is interrupted. That
  * costs a login nothing, while a timeout set on each socket would cost one more system call.
  */
 #define _GNU_SOURCE
 #include <getopt.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -29,11 +33,15 @@ enum { STACK = 128 * 1024, EXIT_USAGE = 64 };
  * client meets all users alike, and in no order that is any to the daemon. */
 enum { STEP = 2147483647 };
 
+/* Guesses that a client may make before it comes to those of the next. */
+enum { GUESSES = 1000000000 };
+
 static const char *const names[OUTCOMES] = {"ok", "no", "closed", "other", "errors", "unfinished"};
 
 struct client {
     pthread_t thread;
-    unsigned long user;
+    unsigned long user, guess;
+    unsigned long left; /* logins */
     unsigned long heard[OUTCOMES];
     uint32_t *latencies; /* microseconds */
     size_t count, capacity;
@@ -42,7 +50,10 @@ struct client {
 
 static struct plan plan;
 static unsigned long users = 1;
+static bool is_silent;
+static double pause_after; /* a login, in seconds */
 static double counted_from; /* seconds, on the clock of now() */
+static atomic_ulong running;
 static atomic_bool is_over;
 
 static double now(void)
@@ -52,9 +63,14 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-static void nap(long microseconds)
+static struct timespec span(double seconds)
 {
-    struct timespec time = {.tv_nsec = microseconds * 1000};
+    return (struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
+}
+
+static void nap(double seconds)
+{
+    struct timespec time = span(seconds);
     nanosleep(&time, NULL);
 }
 
@@ -84,9 +100,9 @@ static void *run_client(void *argument)
 {
     struct client *client = argument;
 
-    while (!atomic_load_explicit(&is_over, memory_order_relaxed)) {
+    while (client->left-- > 0 && !atomic_load_explicit(&is_over, memory_order_relaxed)) {
         double begin = now(), end;
-        enum outcome outcome = log_in(&plan, client->user);
+        enum outcome outcome = is_silent ? stay_silent(&plan) : log_in(&plan, client->user, client->guess++);
 
         end = now();
         if (atomic_load_explicit(&is_over, memory_order_relaxed))
@@ -96,9 +112,13 @@ static void *run_client(void *argument)
         if (outcome <= NO && end >= counted_from)
             note_latency(client, end - begin);
         if (outcome == FAILED)
-            nap(1000); /* nobody listens: trying again at once would take the processor from who is to start */
+            nap(0.001); /* nobody listens: trying again at once would take the processor from who is to start */
+        if (pause_after > 0)
+            nap(pause_after);
         client->user = (client->user + STEP) % users;
     }
+    if (atomic_fetch_sub(&running, 1) == 1)
+        kill(getpid(), SIGTERM);
     atomic_store(&client->is_done, true);
     return NULL;
 }
@@ -117,7 +137,7 @@ static void end_clients(struct client *clients, unsigned long count)
             for (unsigned long other = i; other < count; other++)
                 if (!atomic_load(&clients[other].is_done))
                     pthread_kill(clients[other].thread, SIGUSR1);
-            nap(1000);
+            nap(0.001);
         }
     for (unsigned long i = 0; i < count; i++)
         pthread_join(clients[i].thread, NULL);
@@ -131,7 +151,7 @@ static void wait_for_end(double until)
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     while ((left = until - now()) > 0) {
-        struct timespec time = {.tv_sec = (time_t)left, .tv_nsec = (long)((left - (double)(time_t)left) * 1e9)};
+        struct timespec time = span(left);
         if (sigtimedwait(&term, NULL, &time) == SIGTERM)
             return;
     }
@@ -143,7 +163,7 @@ static int compare(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static void print_result(const struct client *clients, unsigned long count, enum outcome expected, double seconds)
+static void print_result(const struct client *clients, unsigned long count, double seconds)
 {
     static const struct { const char *name; double share; } parts[] = {
         {"p50", 0.5}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1}};
@@ -163,7 +183,7 @@ static void print_result(const struct client *clients, unsigned long count, enum
         at += clients[i].count;
     }
     qsort(latencies, total, sizeof *latencies, compare);
-    printf("{\"seconds\": %.3f, \"rate\": %.3f", seconds, seconds > 0 ? (double)heard[expected] / seconds : 0);
+    printf("{\"seconds\": %.6f", seconds);
     for (int outcome = 0; outcome < OUTCOMES; outcome++)
         printf(", \"%s\": %lu", names[outcome], heard[outcome]);
     for (size_t i = 0; total > 0 && i < sizeof parts / sizeof *parts; i++)
@@ -213,11 +233,11 @@ int main(int argc, char **argv)
         {"seconds", required_argument, NULL, 't'},  {"warmup", required_argument, NULL, 'w'},
         {"login", required_argument, NULL, 'u'},    {"users", required_argument, NULL, 'k'},
         {"password", required_argument, NULL, 'p'}, {"service", required_argument, NULL, 's'},
-        {"realm", required_argument, NULL, 'r'},    {"expect", required_argument, NULL, 'e'},
+        {"realm", required_argument, NULL, 'r'},    {"logins", required_argument, NULL, 'n'},
+        {"pause", required_argument, NULL, 'z'},    {"silent", no_argument, NULL, 'q'},
         {NULL, 0, NULL, 0}};
     const char *login = "", *password = "", *service = "", *realm = "", *path = "";
-    enum outcome expected = OK;
-    unsigned long count = 1;
+    unsigned long count = 1, logins = ULONG_MAX;
     double seconds = 1, warmup = 0, end;
     struct client *clients;
     pthread_attr_t attributes;
@@ -234,11 +254,13 @@ int main(int argc, char **argv)
         case 'p': password = optarg; break;
         case 's': service = optarg; break;
         case 'r': realm = optarg; break;
-        case 'e': expected = strcmp(optarg, "NO") == 0 ? NO : OK; break;
+        case 'n': logins = read_count(optarg, 1000000000); break;
+        case 'z': pause_after = read_seconds(optarg); break;
+        case 'q': is_silent = true; break;
         default: return EXIT_USAGE;
         }
     }
-    if (optind != argc || *login == '\0' || *path == '\0')
+    if (optind != argc || (*login == '\0' && !is_silent) || *path == '\0')
         fail("give --socket PATH and --login NAME, and no other arguments");
     if (!make_plan(&plan, path, login, password, service, realm))
         fail("the path or a field is too long");
@@ -248,14 +270,17 @@ int main(int argc, char **argv)
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK);
     counted_from = now() + warmup;
+    atomic_store(&running, count);
     for (unsigned long i = 0; i < count; i++) {
         clients[i].user = i * users / count; /* apart, so that few ask for the same one at a time */
+        clients[i].guess = i * GUESSES;
+        clients[i].left = logins;
         if (pthread_create(&clients[i].thread, &attributes, run_client, &clients[i]) != 0)
             fail("cannot start a thread for each client");
     }
     wait_for_end(counted_from + seconds);
     end = now();
     end_clients(clients, count);
-    print_result(clients, count, expected, end - counted_from);
+    print_result(clients, count, end - counted_from);
     return 0;
 }

@@ -7,17 +7,22 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LARGEST_LOGIN = 1024, LARGEST_REST = 16384, LARGEST_REPLY = 1026 };
+enum { LARGEST_TEXT = 2048, LARGEST_REST = 4096, LARGEST_REPLY = 1026 };
 
 /* INTERRUPTED: a signal came, as the run is over. */
 enum outcome { OK, NO, CLOSED, OTHER, FAILED, INTERRUPTED, OUTCOMES };
 
+/* A text in which "%d" stands for a number. */
+struct pattern {
+    char head[LARGEST_TEXT / 2], tail[LARGEST_TEXT / 2 - 32]; /* around the number */
+    bool has_number;
+};
+
 /* What all requests have in common. */
 struct plan {
     struct sockaddr_un address;
-    char head[LARGEST_LOGIN / 2], tail[LARGEST_LOGIN / 2 - 32]; /* around the number in the login */
-    bool has_number;
-    unsigned char rest[LARGEST_REST]; /* behind the login: password, service and realm */
+    struct pattern login, password;
+    unsigned char rest[LARGEST_REST]; /* behind the password: service and realm */
     size_t rest_length;
 };
 
@@ -29,35 +34,47 @@ static size_t put_field(unsigned char *to, const char *value, size_t length)
     return length + 2;
 }
 
-static size_t put_request(unsigned char *to, const struct plan *plan, unsigned long user)
+static size_t put_pattern(unsigned char *to, const struct pattern *pattern, unsigned long number)
 {
-    char login[LARGEST_LOGIN];
-    int length = plan->has_number ? snprintf(login, sizeof login, "%s%lu%s", plan->head, user, plan->tail)
-                                  : snprintf(login, sizeof login, "%s", plan->head);
-    size_t size = put_field(to, login, (size_t)length);
+    char text[LARGEST_TEXT];
+    int length = pattern->has_number ? snprintf(text, sizeof text, "%s%lu%s", pattern->head, number, pattern->tail)
+                                     : snprintf(text, sizeof text, "%s", pattern->head);
+    return put_field(to, text, (size_t)length);
+}
+
+static size_t put_request(unsigned char *to, const struct plan *plan, unsigned long user, unsigned long guess)
+{
+    size_t size = put_pattern(to, &plan->login, user);
+    size += put_pattern(to + size, &plan->password, guess);
     memcpy(to + size, plan->rest, plan->rest_length);
     return size + plan->rest_length;
 }
 
-/* False if something does not fit. "%d" in the login stands for a number. */
+/* False if it does not fit. */
+static bool make_pattern(struct pattern *pattern, const char *text)
+{
+    const char *number = strstr(text, "%d");
+    size_t head = number == NULL ? strlen(text) : (size_t)(number - text);
+
+    pattern->has_number = number != NULL;
+    if (head >= sizeof pattern->head || (number != NULL && strlen(number + 2) >= sizeof pattern->tail))
+        return false;
+    memcpy(pattern->head, text, head);
+    if (number != NULL)
+        strcpy(pattern->tail, number + 2);
+    return true;
+}
+
+/* False if something does not fit. */
 static bool make_plan(struct plan *plan, const char *path, const char *login, const char *password,
                       const char *service, const char *realm)
 {
-    const char *number = strstr(login, "%d");
-    size_t head = number == NULL ? strlen(login) : (size_t)(number - login);
-
-    plan->has_number = number != NULL;
-    if (strlen(path) >= sizeof plan->address.sun_path || head >= sizeof plan->head
-        || (number != NULL && strlen(number + 2) >= sizeof plan->tail)
-        || strlen(password) + strlen(service) + strlen(realm) + 6 > sizeof plan->rest)
+    if (strlen(path) >= sizeof plan->address.sun_path || !make_pattern(&plan->login, login)
+        || !make_pattern(&plan->password, password) || strlen(service) + strlen(realm) + 4 > sizeof plan->rest)
         return false;
     plan->address.sun_family = AF_UNIX;
     strcpy(plan->address.sun_path, path);
-    memcpy(plan->head, login, head);
-    if (number != NULL)
-        strcpy(plan->tail, number + 2);
-    plan->rest_length = put_field(plan->rest, password, strlen(password));
-    plan->rest_length += put_field(plan->rest + plan->rest_length, service, strlen(service));
+    plan->rest_length = put_field(plan->rest, service, strlen(service));
     plan->rest_length += put_field(plan->rest + plan->rest_length, realm, strlen(realm));
     return true;
 }
@@ -70,6 +87,7 @@ static enum outcome outcome_of_error(void)
     return errno == EPIPE || errno == ECONNRESET ? CLOSED : FAILED;
 }
 
+/* A request of no bytes is none: nothing is sent, and the end of the connection is waited for. */
 static enum outcome exchange(int socket, const struct sockaddr_un *address, const unsigned char *request, size_t size)
 {
     unsigned char reply[LARGEST_REPLY];
@@ -78,7 +96,7 @@ static enum outcome exchange(int socket, const struct sockaddr_un *address, cons
 
     if (connect(socket, (const struct sockaddr *)address, sizeof *address) != 0)
         return outcome_of_error();
-    sent = send(socket, request, size, MSG_NOSIGNAL);
+    sent = size == 0 ? 0 : send(socket, request, size, MSG_NOSIGNAL);
     if (sent != (ssize_t)size)
         return sent < 0 ? outcome_of_error() : INTERRUPTED;
     while (got < wanted) {
@@ -98,10 +116,8 @@ static enum outcome exchange(int socket, const struct sockaddr_un *address, cons
     return got >= 4 && memcmp(reply + 2, "NO", 2) == 0 ? NO : OTHER;
 }
 
-static enum outcome log_in(const struct plan *plan, unsigned long user)
+static enum outcome on_a_connection(const struct plan *plan, const unsigned char *request, size_t size)
 {
-    unsigned char request[2 + LARGEST_LOGIN + LARGEST_REST];
-    size_t size = put_request(request, plan, user);
     int one = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     enum outcome outcome;
 
@@ -110,4 +126,17 @@ static enum outcome log_in(const struct plan *plan, unsigned long user)
     outcome = exchange(one, &plan->address, request, size);
     close(one);
     return outcome;
+}
+
+static enum outcome log_in(const struct plan *plan, unsigned long user, unsigned long guess)
+{
+    unsigned char request[2 * (2 + LARGEST_TEXT) + LARGEST_REST];
+
+    return on_a_connection(plan, request, put_request(request, plan, user, guess));
+}
+
+/* Until the daemon closes. */
+static enum outcome stay_silent(const struct plan *plan)
+{
+    return on_a_connection(plan, NULL, 0);
 }

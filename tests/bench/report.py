@@ -13,7 +13,7 @@ from bench.model import UNITS
 from bench.runner import ATTACK, CPU, Measurement, Outcome, Verdict
 from support.packages import need_program
 
-_LATENCIES = {"p50": "p50 us", "p99": "p99 us", "p999": "p99.9 us"}
+_LATENCIES = {"p50": "p50 us", "p99": "p99 us", "p999": "p99.9 us", "max": "longest"}
 _ANSWERS = ("ok", "no", "closed", "other", "errors")
 
 
@@ -35,6 +35,7 @@ def tables(outcomes: Sequence[Outcome]) -> str:
                     "start s",
                     "MB",
                     "CPU us a login",
+                    "attackers heard",
                     "not as expected",
                 ],
                 runs,
@@ -70,11 +71,14 @@ def document(outcomes: Sequence[Outcome], rounds: int) -> dict[str, Any]:
 def _comparison(verdict: Verdict) -> dict[str, Any]:
     comparison = verdict.comparison
     ratio = verdict.ratio
+    _, of_base = comparison.figures
     return {
         "figure": comparison.figure.value,
         "unit": UNITS[comparison.figure],
         "subject": {"run": comparison.subject, "median": verdict.subject},
-        "base": {"run": comparison.base, "median": verdict.base} if comparison.base else None,
+        "base": {"run": comparison.base, "figure": of_base.value, "median": verdict.base}
+        if comparison.base
+        else None,
         "ratio": ratio if ratio is not None and math.isfinite(ratio) else None,
         "target": comparison.target,
         "target_is": "most" if comparison.is_limit else "least",
@@ -97,6 +101,7 @@ def _run_row(outcome: Outcome, name: str) -> list[str]:
         "" if rate is None else f"{_number(rate)} ({rates})",
         *(_number(outcome.median(name, key)) for key in (*_LATENCIES, "start", "memory")),
         _processors(outcome, name),
+        _attackers(outcome, name),
         _surprises(outcome, name),
     ]
 
@@ -109,6 +114,12 @@ def _processors(outcome: Outcome, name: str) -> str:
     return ", ".join(f"{key.removeprefix(CPU)} {taken[key]:.0f}" for key in shown)
 
 
+def _attackers(outcome: Outcome, name: str) -> str:
+    """What they were told, in all rounds; a close alone is an answer too."""
+    totals = {kind: sum(row.get(f"{ATTACK}{kind}", 0) for row in outcome.rounds[name]) for kind in _ANSWERS}
+    return ", ".join(f"{total:,.0f} {kind}" for kind, total in totals.items() if total)
+
+
 def _surprises(outcome: Outcome, name: str) -> str:
     """Answers that were not what the clients, or the attackers, have to expect."""
     run = outcome.case.runs[name]
@@ -116,24 +127,33 @@ def _surprises(outcome: Outcome, name: str) -> str:
         f"{prefix}{kind}": sum(row.get(f"{prefix}{kind}", 0) for row in outcome.rounds[name])
         for prefix, load in (("", run.load), (ATTACK, run.attack))
         for kind in _ANSWERS
-        if load is not None and kind != load.expect.lower()
+        if load is not None and kind not in load.expect
     }
     return ", ".join(f"{total:.0f} {kind}" for kind, total in totals.items() if total)
 
 
 def _ratio_row(outcome: Outcome, verdict: Verdict) -> list[str]:
     comparison = verdict.comparison
-    unit = UNITS[comparison.figure]
     sign = "at most" if comparison.is_limit else "at least"
     return [
         outcome.case.name,
         " / ".join(filter(None, (comparison.subject, comparison.base))),
-        " / ".join(_number(value) for value in (verdict.subject, verdict.base) if value is not None)
-        + f" {unit}",
+        _medians_compared(verdict),
         _number(verdict.ratio),
         "" if comparison.target is None else f"{sign} {comparison.target:g}",
         {True: "reached", False: "missed", None: ""}[verdict.is_reached],
     ]
+
+
+def _medians_compared(verdict: Verdict) -> str:
+    """With the unit once, if it is one."""
+    of_subject, of_base = (UNITS[figure] for figure in verdict.comparison.figures)
+    subject = _number(verdict.subject)
+    if verdict.base is None:
+        return f"{subject} {of_subject}"
+    if of_subject == of_base:
+        return f"{subject} / {_number(verdict.base)} {of_base}"
+    return f"{subject} {of_subject} / {_number(verdict.base)} {of_base}"
 
 
 def _number(value: float | None) -> str:

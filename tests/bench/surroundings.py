@@ -9,6 +9,7 @@ from typing import NamedTuple
 from bench.directory import serving
 from bench.files import write_files
 from bench.model import Case
+from support.slapd import Slapd
 
 
 class Surroundings(NamedTuple):
@@ -18,6 +19,8 @@ class Surroundings(NamedTuple):
     """The files that it sees in place of the machine's, by their place."""
     arguments: tuple[str, ...] = ()
     """What it is told beside its run's arguments."""
+    slapd: Slapd | None = None
+    """What it asks, if that is a directory."""
 
 
 @contextlib.contextmanager
@@ -26,5 +29,5 @@ def prepared(case: Case, directory: Path) -> Iterator[Surroundings]:
     if case.directory is None:
         yield Surroundings(binds=write_files(directory, case.users))
         return
-    with serving(case.directory, case.users, directory) as settings:
-        yield Surroundings(arguments=("-O", str(settings)))
+    with serving(case.directory, case.users, directory) as (settings, slapd):
+        yield Surroundings(arguments=("-O", str(settings)), slapd=slapd)

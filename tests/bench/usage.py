@@ -14,7 +14,7 @@ _ALL_THREADS = 2
 class Usage:
     """What they take from here on, but for the process ``besides``."""
 
-    def __init__(self, besides: int) -> None:
+    def __init__(self, besides: int | None = None) -> None:
         self._besides = besides
         self._before, _ = self._look()
 

@@ -17,10 +17,12 @@ from pysaslauthd.core.messages import VERSION
 from pysaslauthd.core.verbs import ForMaster, ToFront, ToMaster
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.master import generation, process, supervisor
-from pysaslauthd.master.generation import FrontPlan, Plan, PoolPlan
+from pysaslauthd.master.activation import inherited_sockets
+from pysaslauthd.master.generation import FrontPlan, NotReloadedError, Plan, PoolPlan
+from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Readiness
-from pysaslauthd.master.runpath import MuxSocket
+from pysaslauthd.master.runpath import OwnSocket
 from pysaslauthd.master.supervisor import Supervisor
 from pysaslauthd.sealed import SealedFiles
 
@@ -35,6 +37,7 @@ PACKETS = {
     "wrong version": verbs.encode(ForMaster(ToMaster.READY, number=77)),
     "foreign pool": verbs.encode(ForMaster(ToMaster.WANT, pool=7)),
     "foreign worker": verbs.encode(ForMaster(ToMaster.KILL, number=4242)),
+    "unasked answer": verbs.encode(ForMaster(ToMaster.SERVED)),
     "worker zero": verbs.encode(ForMaster(ToMaster.KILL, number=0)),
 }
 WANT = verbs.encode(ForMaster(ToMaster.WANT))
@@ -137,6 +140,10 @@ def refuse(role: process.Role) -> int:  # noqa: ARG001  (in the place of one tha
     raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
 
+def not_reloaded() -> Plan:
+    raise NotReloadedError
+
+
 def main() -> int:
     attack, directory = sys.argv[1], Path(sys.argv[2])
     generation.FRONT_SILENCE = 1.0
@@ -144,7 +151,8 @@ def main() -> int:
         supervisor.STARTUP_LIMIT = 0.5
         process.start = refuse
     logs.configure(verbose=False, syslog=None, stderr=True)
-    mux = MuxSocket(directory)
+    given = inherited_sockets(os.environ)
+    mux = given[0] if given else OwnSocket(directory / "mux")
 
     def front(channel: socket.socket, listening: socket.socket) -> None:
         Front(attack, directory, channel, listening).run()
@@ -160,8 +168,9 @@ def main() -> int:
         SealedFiles(),
         watches=(),
         drain_limit=10,
+        summary="",
     )
-    return Supervisor(plan, Readiness(), lambda: None).run()
+    return Supervisor(plan, Readiness(), not_reloaded, ServiceManager(os.environ)).run()
 
 
 if __name__ == "__main__":

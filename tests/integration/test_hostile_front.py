@@ -73,6 +73,7 @@ def master(attack: str, directory: Path, stderr: int | None = None) -> Iterator[
         ("foreign pool", "no pool 7"),
         ("foreign worker", "no worker 4242"),
         ("worker zero", "no worker 0"),
+        ("unasked answer", "an answer to a probe nobody sent"),
         ("descriptors", "descriptors or an oversized packet"),
     ],
 )

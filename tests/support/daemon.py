@@ -36,6 +36,7 @@ class Daemon:
         command: Sequence[str] = COMMAND,
         foreground: str = "-d",
         open_files: int | None = None,
+        descriptors: Sequence[int] = (),
     ) -> None:
         # Not pytest's tmp_path: a socket's path has 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="psd-"))
@@ -49,6 +50,7 @@ class Daemon:
         limited = ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh"] if open_files else []
         self.arguments = [*limited, *command, "-a", "shadow", "-m", str(self.run_path), *options, *arguments]
         self._foreground = foreground
+        self._descriptors = descriptors
         # 0 keeps five fresh ones waiting.
         self._workers = (int(arguments[arguments.index("-n") + 1]) if "-n" in arguments else 5) or 5
         self.process: subprocess.Popen[bytes] | None = None
@@ -81,6 +83,7 @@ class Daemon:
                 stderr=stderr,
                 stdout=stderr,
                 start_new_session=True,
+                pass_fds=self._descriptors,
             )
         try:
             wait_until(self._answers, "the daemon answers")

@@ -39,7 +39,7 @@ def main() -> int:
         if given.hostname:
             socket.sethostname(given.hostname)
         for source, target in given.bind:
-            _mount(source, target, MS_BIND)
+            _mount(source, target, MS_BIND | MS_REC)
         # So that nothing stays when whoever started us dies without a word.
         _call("prctl", PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), *[ctypes.c_ulong(0)] * 3)
         os.execvp(given.program[0], given.program)

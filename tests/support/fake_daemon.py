@@ -15,11 +15,13 @@ class _Handler(socketserver.StreamRequestHandler):
     server: "_Server"
 
     def handle(self) -> None:
+        fields = []
         for _ in range(FIELDS):
             head = self.rfile.read(2)
             if len(head) < 2:
                 return
-            self.rfile.read(*struct.unpack("!H", head))
+            fields.append(self.rfile.read(*struct.unpack("!H", head)))
+        self.server.requests.append(tuple(fields))
         self.wfile.write(self.server.answer)
 
 
@@ -27,18 +29,27 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
     def __init__(self, mux: Path, reply: bytes) -> None:
-        self.answer = struct.pack("!H", len(reply)) + reply
+        self.answer = struct.pack("!H", len(reply)) + reply if reply else b""
+        self.requests: list[tuple[bytes, ...]] = []
         super().__init__(str(mux), _Handler)
 
 
 class FakeDaemon:
-    """``with FakeDaemon(b"OK") as fake`` listens on ``fake.mux`` and accepts every password."""
+    """``with FakeDaemon(b"OK") as fake`` listens on ``fake.mux`` and accepts every password.
+
+    Without a reply it closes and says nothing.
+    """
 
     def __init__(self, reply: bytes) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="psd-"))
         self.mux = self.directory / "mux"
         self._server = _Server(self.mux, reply)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def requests(self) -> list[tuple[bytes, ...]]:
+        """The fields of each that came whole, so far."""
+        return self._server.requests
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -12,10 +12,12 @@ import pytest
 
 from pysaslauthd.master import privileges, readiness, runpath
 from pysaslauthd.master.backoff import FIRST_PAUSE, LONGEST_PAUSE, STEADY_LIFE, Backoff
+from pysaslauthd.master.notify import RETRY_PAUSE, ServiceManager
 from pysaslauthd.master.pidfile import LockedByAnotherError, LockFile, lock_owner
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Outcome, Readiness
-from pysaslauthd.master.runpath import LiveSocketError, MuxSocket, RunPathError
+from pysaslauthd.master.runpath import LiveSocketError, OwnSocket, RunPathError
+from support.service_manager import Manager
 
 HOLD_LOCK = "import sys; from pathlib import Path; from pysaslauthd.master.pidfile import LockFile; LockFile(Path(sys.argv[1])).write_pid(); print(flush=True); sys.stdin.read()"  # fmt: skip
 
@@ -154,11 +156,11 @@ class TestRunPath:
         assert list(directory.iterdir()) == []
 
 
-class TestMuxSocket:
+class TestOwnSocket:
     def test_is_open_to_who_may_enter_the_directory(self, directory: Path) -> None:
         umask = os.umask(0o077)
         try:
-            mux = MuxSocket(directory)
+            mux = OwnSocket(directory / "mux")
         finally:
             assert os.umask(umask) == 0o077
         with mux.socket:
@@ -169,7 +171,7 @@ class TestMuxSocket:
 
     @pytest.mark.parametrize("how", [socket.SHUT_RDWR, socket.SHUT_RD])
     def test_that_was_shut_down_is_repaired(self, directory: Path, how: int) -> None:
-        mux = MuxSocket(directory)
+        mux = OwnSocket(directory / "mux")
         mux.repair()
         assert runpath.is_live(mux.path)
         mux.socket.shutdown(how)
@@ -185,7 +187,7 @@ class TestMuxSocket:
         with socket.socket(socket.AF_UNIX) as stale:
             stale.bind(str(directory / "mux"))
         assert not runpath.is_live(directory / "mux")
-        mux = MuxSocket(directory)
+        mux = OwnSocket(directory / "mux")
         assert runpath.is_live(mux.path)
         mux.socket.close()
 
@@ -200,12 +202,12 @@ class TestMuxSocket:
             for client in waiting:
                 client.connect_ex(str(directory / "mux"))
             with pytest.raises(LiveSocketError):
-                MuxSocket(directory)
+                OwnSocket(directory / "mux")
             for client in waiting:
                 client.close()
 
     def test_of_somebody_else_is_not_removed(self, directory: Path) -> None:
-        mux = MuxSocket(directory)
+        mux = OwnSocket(directory / "mux")
         mux.path.unlink()
         mux.path.touch()
         mux.remove()
@@ -215,7 +217,40 @@ class TestMuxSocket:
     def test_whose_place_is_taken_by_a_directory_is_told(self, directory: Path) -> None:
         (directory / "mux").mkdir()
         with pytest.raises(RunPathError, match=r"could not bind to socket: .*/mux\nbind: Is a directory"):
-            MuxSocket(directory)
+            OwnSocket(directory / "mux")
+
+
+class TestServiceManager:
+    def test_hears_a_status_once_and_in_one_line(self, directory: Path) -> None:
+        with Manager(directory) as played:
+            manager = ServiceManager({"NOTIFY_SOCKET": played.name})
+            for text in ("a\nMAINPID=1", "a\nMAINPID=1", "b" * 10_000, "\udcff"):
+                manager.status(text)
+            assert played.said("MAINPID") == []
+            assert played.said("STATUS") == ["a\\x0aMAINPID=1", "b" * 300, "\\xff"]
+
+    def test_that_reads_nothing_for_long_hears_what_was_first(self, directory: Path) -> None:
+        with Manager(directory) as played:
+            manager = ServiceManager({"NOTIFY_SOCKET": played.name, "WATCHDOG_USEC": "1000"})
+            manager.ready()
+            for number in range(1000):
+                manager.status(str(number))
+                manager.alive()
+            assert manager.flush(5.0) == 5.0 + RETRY_PAUSE
+            while manager.flush(0.0) < float("inf"):
+                played.receive()
+            assert played.said("READY") == ["1"]
+            heard = played.said("STATUS")
+            assert heard == [str(number) for number in range(len(heard))]
+            assert len(heard) < 100
+            manager.alive()
+            assert played.said("WATCHDOG")[-1:] == ["1"]
+
+    def test_is_nobody_without_a_socket(self) -> None:
+        environment = {"WATCHDOG_USEC": "1000", "HOME": "/"}
+        manager = ServiceManager(environment)
+        manager.ready()
+        assert (manager.watchdog, manager.flush(0.0), environment) == (None, float("inf"), {"HOME": "/"})
 
 
 class TestMissingRights:
