@@ -56,8 +56,8 @@ class Answer(NamedTuple):
 
     @property
     def delay(self) -> float:
-        """Seconds for which the client does not get it: only a REJECT is held back."""
-        if self.verdict is not Verdict.REJECT:
+        """Seconds for which the client does not get it: a REJECT is held back, and who is turned away may be."""
+        if self.verdict is not Verdict.REJECT and self.cause is not Cause.SHED:
             return 0.0
         return min(self.delay_ms / 1000, LONGEST_DELAY)
 

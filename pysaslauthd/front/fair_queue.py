@@ -96,7 +96,7 @@ class FairQueue:
         """Take a login in, or say why not."""
         if len(self) >= self._options.length:
             return QUEUE_IS_FULL
-        ticket.standing = self._names.standing(ticket.name, ticket.digest)
+        ticket.standing = self._names.standing(ticket.name, ticket.digest, now)
         if ticket.standing is Standing.VOUCHED:
             self._make_ready(ticket, now)
             return ""
@@ -150,7 +150,7 @@ class FairQueue:
             self._names.accepted(ticket.name, ticket.digest)
             self._vouch_for(ticket.name, now)
         elif answer.verdict is Verdict.REJECT:
-            self._names.refused(ticket.name)
+            self._names.refused(ticket.name, now)
         if ticket.standing is not Standing.VOUCHED and answer.verdict is not Verdict.REJECT:
             self._allowance.give_back()
 
@@ -196,7 +196,7 @@ class FairQueue:
             return
         waiting, line.behind = line.behind, deque()
         for ticket in waiting:
-            ticket.standing = self._names.standing(name, ticket.digest)
+            ticket.standing = self._names.standing(name, ticket.digest, now)
             if ticket.standing is Standing.VOUCHED:
                 self._behind -= 1
                 self._make_ready(ticket, now)

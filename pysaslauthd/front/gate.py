@@ -12,7 +12,7 @@ from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, key_of
 from pysaslauthd.front.digests import Digests
 from pysaslauthd.front.known_names import name_of
-from pysaslauthd.front.shed_log import ShedLog
+from pysaslauthd.front.shedding import Shedding
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Asker, Ticket
 from pysaslauthd.front.waiting_room import WaitingRoom
@@ -55,7 +55,7 @@ class Gate:
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         self._uncached = frozenset(map(os.fsencode, options.settings.uncached_services))
         self._pending: dict[_Question, _Pending] = {}
-        self._shed = ShedLog(loop)
+        self._shedding = Shedding(loop)
 
     def login(self, request: Request, asker: Asker, whole: bytes | None = None) -> None:
         """Find the answer to ``request``; ``asker`` hears it. ``whole``: the same as it came, if in one piece."""
@@ -69,7 +69,8 @@ class Gate:
         if remembered is not None:
             self._tell(identity, remembered, asker)
         elif not asker.may_wait():
-            self._tell(identity, NO_SEAT, asker)
+            self.shed(NO_SEAT.reason)
+            asker.hear(NO_SEAT)
         elif cache is None:
             self._room.submit(self._ticket(question, request.password, asker))
         else:
@@ -92,11 +93,11 @@ class Gate:
         if self._cache is not None:
             self._cache.flush()
 
-    def shed(self, reason: str) -> None:
-        """Note that somebody was turned away, for which there was no room."""
+    def shed(self, reason: str) -> float:
+        """Note that somebody is turned away, for whom there was no room; the seconds until he may hear of it."""
         self._statistics.unavailable += 1
         self._statistics.shed += 1
-        self._shed.add(reason)
+        return self._shedding.add(reason)
 
     def _remembered(self, cache: CredentialCache, question: _Question) -> Answer | None:
         key = key_of(question.identity)
@@ -138,7 +139,10 @@ class Gate:
         if self._cache is not None:
             answer = self._learn(self._cache, ticket, answer)
         for asker in ticket.askers:
-            self._tell(ticket.identity, answer, asker)
+            if answer.cause is Cause.SHED:
+                asker.hear(answer._replace(delay_ms=int(self.shed(answer.reason) * 1000)))
+            else:
+                self._tell(ticket.identity, answer, asker)
 
     def _learn(self, cache: CredentialCache, ticket: Ticket, answer: Answer) -> Answer:
         """Remember what may be; the answer that counts."""
@@ -179,14 +183,11 @@ class Gate:
                 log.debug(line)
 
     def _note_unavailable(self, identity: Identity, answer: Answer) -> None:
-        match answer.cause:
-            case Cause.GONE:
-                self._statistics.gone += 1
-            case Cause.SHED:
-                self.shed(answer.reason)
-            case _:
-                self._statistics.unavailable += 1
-                log.error("auth unavailable", **self._fields(identity), reason=answer.reason or "Unknown")
+        if answer.cause is Cause.GONE:
+            self._statistics.gone += 1
+        else:
+            self._statistics.unavailable += 1
+            log.error("auth unavailable", **self._fields(identity), reason=answer.reason or "Unknown")
 
     def _fields(self, identity: Identity) -> dict[str, bytes | str]:
         # The order is that of the original's line; filters match it as a whole.

@@ -22,46 +22,52 @@ class Standing(enum.IntEnum):
     VOUCHED = 0
     """The password is the one that was last right for this name."""
     KNOWN = 1
-    """The name was accepted before, and not refused since."""
+    """The name was accepted before, and not refused lately."""
     UNKNOWN = 2
-    """Nothing speaks for it. A known name that was refused with another password is guessed, as far as anybody can
-    tell, so what is no password of old counts as unknown until it is right."""
+    """Nothing speaks for it. A known name that was refused lately is guessed, as far as anybody can tell, so that what
+    is no password of old counts as unknown."""
+
+
+DOUBT = 60.0
+"""Seconds after a refusal for which another password for that name counts as a guess, unless one turns out to be right."""
 
 
 class KnownNames:
-    """The ``most`` names that were accepted last."""
+    """The ``most`` names that were accepted last. Times are given, in seconds."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._digests: OrderedDict[Name, bytes] = OrderedDict()
-        self._doubtful: set[Name] = set()
-        """Known names that were refused since they were last accepted."""
+        self._refused: dict[Name, float] = {}
+        """When; of the known names alone."""
 
     def __len__(self) -> int:
         return len(self._digests)
 
-    def standing(self, name: Name, digest: bytes) -> Standing:
+    def standing(self, name: Name, digest: bytes, now: float) -> Standing:
         """Where a login with this name and this keyed hash of its password stands."""
         known = self._digests.get(name)
         if known is None:
             return Standing.UNKNOWN
         if hmac.compare_digest(known, digest):
             return Standing.VOUCHED
-        return Standing.UNKNOWN if name in self._doubtful else Standing.KNOWN
+        return Standing.UNKNOWN if now < self._refused.get(name, -DOUBT) + DOUBT else Standing.KNOWN
 
     def accepted(self, name: Name, digest: bytes) -> None:
         """A mechanism said yes."""
+        if self._digests.get(name) != digest:
+            # A new password. That the old one is right again says nothing of those who try others.
+            self._refused.pop(name, None)
         self._digests[name] = digest
         self._digests.move_to_end(name)
-        self._doubtful.discard(name)
         if len(self._digests) > self._most:
             oldest, _ = self._digests.popitem(last=False)
-            self._doubtful.discard(oldest)
+            self._refused.pop(oldest, None)
 
-    def refused(self, name: Name) -> None:
+    def refused(self, name: Name, now: float) -> None:
         """A mechanism said no."""
         if name in self._digests:
-            self._doubtful.add(name)
+            self._refused[name] = now
 
 
 def name_of(identity: Identity, *, uses_realm: bool) -> Name:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+from collections import deque
 from collections.abc import Callable
 
 from pysaslauthd import logs
@@ -17,6 +18,10 @@ from pysaslauthd.logs import log
 
 ACCEPTS_PER_WAKEUP = 16
 """So that a flood of new clients leaves time for the answers to the old ones."""
+
+NEWCOMERS_PER_TURN = 4
+"""Clients whose requests are taken apart before it is looked again who has come, so that a flood of guesses holds up nobody
+who can be answered at once."""
 
 EXHAUSTED_PAUSE = 0.1
 """Seconds without accepting when the system has no descriptor or memory left."""
@@ -50,6 +55,7 @@ class Listener:
         self._accepted = options.reply(ACCEPTED)
         self._seats: Seats[Client] = Seats(limit)
         self._patience = Deadlines(loop, options.read_timeout, Client.lose_patience)
+        self._newcomers: deque[tuple[Client, bytes]] = deque()
         self._on_empty: Callable[[], None] | None = None
         self._is_draining = False
         self._is_accepting = False
@@ -151,8 +157,23 @@ class Listener:
         self._seats.take(client)
         if is_known:
             client.linger()
+        elif head is None:
+            client.begin(None)
         else:
+            self._see_to_later(client, head)
+
+    def _see_to_later(self, client: Client, head: bytes) -> None:
+        """First all that can be answered at once are, who may have come behind it: it takes ten times as long."""
+        if not self._newcomers:
+            self.loop.call_soon(self._see_to_newcomers)
+        self._newcomers.append((client, head))
+
+    def _see_to_newcomers(self) -> None:
+        for _ in range(min(NEWCOMERS_PER_TURN, len(self._newcomers))):
+            client, head = self._newcomers.popleft()
             client.begin(head)
+        if self._newcomers:
+            self.loop.call_soon(self._see_to_newcomers)
 
     def _turn_away(self, connection: socket.SocketType) -> None:
         self.gate.shed(NO_SEAT.reason)

@@ -326,16 +326,17 @@ class Pool:
 
     def _make_free(self, worker: _Worker) -> None:
         """It has a place more than before, or is to go."""
-        was_busy = worker not in self._free
         if worker.state is _State.RETIRING:
             if not worker.held:
                 self._dismiss(worker)
-        elif was_busy:
+        elif worker not in self._free:
             # One that has a successor stays the next, so that it ends its share; else it is the last that worked.
             is_behind = self._free and self._free[-1].has_successor and not worker.has_successor
             self._free.insert(len(self._free) - bool(is_behind), worker)
         self._room.serve()
-        if was_busy and worker in self._free and self._is_superfluous(worker):
+        if worker in self._free and self._is_superfluous(worker):
+            if worker.timer is not None:
+                worker.timer.cancel()
             worker.timer = self._loop.call_later(IDLE_LIMIT, self._idled_too_long, worker)
 
     def _staying(self) -> int:

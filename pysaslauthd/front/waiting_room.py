@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import Answer, Cause, unavailable
 from pysaslauthd.deadlines import Deadlines
+from pysaslauthd.front import processor
 from pysaslauthd.front.fair_queue import FairQueue, QueueOptions
 from pysaslauthd.front.known_names import KnownNames
 from pysaslauthd.front.ticket import Ticket
@@ -60,7 +61,7 @@ class Workers(Protocol):
         """
 
     def grow(self, waiting: int) -> None:
-        """So many have waited for a while: have more of them, if there may be more."""
+        """So many have waited for a while, and more of them would help: have more, if there may be more."""
 
 
 class WaitingRoom:
@@ -72,7 +73,7 @@ class WaitingRoom:
         self._queue = FairQueue(options.queue, KnownNames(options.known_names))
         self._patience = Deadlines(loop, options.timeout, self._waited_too_long)
         self._workers: Workers | None = None
-        self._swept = float("-inf")
+        self._swept = self._taken = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -118,6 +119,7 @@ class WaitingRoom:
                 continue
             if is_taken:
                 self._queue.take(ticket, now)
+                self._taken = now
                 self._patience.discard(ticket)
 
     def finished(self, ticket: Ticket, answer: Answer) -> None:
@@ -142,8 +144,16 @@ class WaitingRoom:
         if not len(self._queue):
             return
         self._timer = self._loop.call_later(TICK, self._tick)
-        if self._workers is not None and self._queue.ready:
+        if (
+            self._workers is not None
+            and self._queue.ready
+            and (self._is_stuck(now) or not processor.is_busy())
+        ):
             self._workers.grow(self._queue.ready)
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether no worker has come to another login for so long that they must be waiting themselves."""
+        return now - self._taken >= TICK
 
     def _sweep(self, now: float) -> None:
         self._swept = now

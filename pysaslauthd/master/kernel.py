@@ -15,8 +15,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522
 
-FIRST = -5
-"""Niceness of what goes before the others: three times the weight of an ordinary process."""
+FIRST = -10
+"""Niceness of what goes before the others: nine times the weight of an ordinary process."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4

@@ -64,12 +64,20 @@ class TestRights:
                 assert str(Path(f"/proc/{pid}/fd/0").readlink()) == os.devnull
 
 
-def test_each_worker_leads_a_session_of_its_own_and_has_one_channel(files: PamFiles) -> None:
+def test_each_worker_and_the_front_lead_a_session_of_their_own(files: PamFiles) -> None:
     with ours(files, "-n", "3") as daemon:
         daemon.settled(3)
-        for pid in daemon.workers():
+        for pid in (daemon.front().pid, *daemon.workers()):
             assert os.getsid(pid) == os.getpgid(pid) == pid
-        assert os.getsid(daemon.front().pid) == os.getsid(daemon.pid)
+
+
+def test_the_front_goes_before_the_workers(files: PamFiles) -> None:
+    need_root()
+    with ours(files, "-n", "1") as daemon:
+        daemon.settled(1)
+        (worker,) = daemon.workers()
+        niceness = [os.getpriority(os.PRIO_PROCESS, pid) for pid in (daemon.front().pid, worker)]
+        assert niceness[0] < niceness[1] == os.getpriority(os.PRIO_PROCESS, daemon.pid)
 
 
 class TestStartedByAUser:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from support import ldap_daemon, mux, pam_daemon, processes, shadow
+from support import ldap_daemon, pam_daemon, processes, shadow
 from support.accounts import Account
 from support.daemon import FRONT, Daemon
 from support.ldap_clients import configuration, uri_of
@@ -79,8 +79,6 @@ class Subject(NamedTuple):
     """Changes a file that the daemon watches, and nothing in it."""
     servers: int = 0
     has_cache: bool = False
-    ends_shares_by_logins: bool = False
-    """Whether a worker whose successor is there stays for the last logins of its share, however long none come."""
 
     @property
     def terms(self) -> Terms:
@@ -107,8 +105,6 @@ class Subject(NamedTuple):
 
         def is_settled() -> bool:
             names = tuple(sorted(child.name for child in self.children()))
-            if self.ends_shares_by_logins and len(names) > len(expected):
-                mux.ask(self.mux, USERS[0].encode(), password_of(USERS[0]))
             return names == expected and not self.zombies()
 
         try:
@@ -259,5 +255,4 @@ def ldap_subject(servers: list[Server]) -> Iterator[Subject]:
             reload=reload,
             refresh=_nothing,
             servers=len(servers),
-            ends_shares_by_logins=True,
         )

@@ -3,7 +3,7 @@
 import pytest
 
 from pysaslauthd.core.identity import Identity
-from pysaslauthd.front.known_names import KnownNames, Name, Standing, name_of
+from pysaslauthd.front.known_names import DOUBT, KnownNames, Name, Standing, name_of
 
 OLD, OTHER = b"digest of the old password", b"digest of another"
 
@@ -44,41 +44,49 @@ class TestAName:
 
 class TestAStanding:
     def test_of_a_new_name_is_unknown(self) -> None:
-        assert KnownNames(10).standing(b"u", OLD) is Standing.UNKNOWN
+        assert KnownNames(10).standing(b"u", OLD, 0) is Standing.UNKNOWN
 
     def test_of_the_password_of_old_is_vouched_for(self) -> None:
         names = KnownNames(10)
         names.accepted(b"u", OLD)
-        assert names.standing(b"u", OLD) is Standing.VOUCHED
-        assert names.standing(b"u", OTHER) is Standing.KNOWN
-        assert names.standing(b"v", OLD) is Standing.UNKNOWN
+        assert names.standing(b"u", OLD, 0) is Standing.VOUCHED
+        assert names.standing(b"u", OTHER, 0) is Standing.KNOWN
+        assert names.standing(b"v", OLD, 0) is Standing.UNKNOWN
 
     def test_of_another_password_falls_while_the_name_is_guessed(self) -> None:
         names = KnownNames(10)
         names.accepted(b"u", OLD)
-        names.refused(b"u")
-        assert names.standing(b"u", OTHER) is Standing.UNKNOWN
-        assert names.standing(b"u", OLD) is Standing.VOUCHED
+        names.refused(b"u", 0)
+        assert names.standing(b"u", OTHER, 0) is Standing.UNKNOWN
+        assert names.standing(b"u", OLD, 0) is Standing.VOUCHED
+
+    def test_of_another_password_stays_low_however_often_the_owner_comes(self) -> None:
+        names = KnownNames(10)
+        names.accepted(b"u", OLD)
+        names.refused(b"u", 0)
+        names.accepted(b"u", OLD)
+        assert names.standing(b"u", OTHER, DOUBT * 0.9) is Standing.UNKNOWN
+        assert names.standing(b"u", OTHER, DOUBT) is Standing.KNOWN
 
     def test_rises_again_with_the_next_right_one(self) -> None:
         names = KnownNames(10)
         names.accepted(b"u", OLD)
-        names.refused(b"u")
+        names.refused(b"u", 0)
         names.accepted(b"u", OTHER)
-        assert names.standing(b"u", OTHER) is Standing.VOUCHED
-        assert names.standing(b"u", OLD) is Standing.KNOWN
+        assert names.standing(b"u", OTHER, 0) is Standing.VOUCHED
+        assert names.standing(b"u", OLD, 0) is Standing.KNOWN
 
     def test_is_not_won_by_being_refused(self) -> None:
         names = KnownNames(10)
-        names.refused(b"u")
-        assert names.standing(b"u", OLD) is Standing.UNKNOWN
+        names.refused(b"u", 0)
+        assert names.standing(b"u", OLD, 0) is Standing.UNKNOWN
 
     def test_is_forgotten_for_those_that_were_accepted_longest_ago(self) -> None:
         names = KnownNames(2)
         for each in (b"a", b"b", b"a", b"c"):
             names.accepted(each, OLD)
-        names.refused(b"b")
-        assert [names.standing(each, OLD) for each in (b"a", b"b", b"c")] == [
+        names.refused(b"b", 0)
+        assert [names.standing(each, OLD, 0) for each in (b"a", b"b", b"c")] == [
             Standing.VOUCHED,
             Standing.UNKNOWN,
             Standing.VOUCHED,
@@ -88,7 +96,7 @@ class TestAStanding:
     def test_of_doubt_is_forgotten_too(self) -> None:
         names = KnownNames(1)
         names.accepted(b"a", OLD)
-        names.refused(b"a")
+        names.refused(b"a", 0)
         names.accepted(b"b", OLD)
         names.accepted(b"a", OLD)
-        assert names.standing(b"a", OTHER) is Standing.KNOWN
+        assert names.standing(b"a", OTHER, 0) is Standing.KNOWN

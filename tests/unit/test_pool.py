@@ -15,7 +15,7 @@ from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.messages import Login, Result, Status
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.front import pool as pool_module
-from pysaslauthd.front import waiting_room
+from pysaslauthd.front import processor, waiting_room
 from pysaslauthd.front.fair_queue import QueueOptions
 from pysaslauthd.front.pool import Pool, PoolOptions
 from pysaslauthd.front.statistics import Statistics
@@ -171,6 +171,24 @@ class TestAWorkerOfManyLogins:
         for _ in range(3):
             stage.submit()
         assert len(list_of(worker)) == 2
+
+    def test_that_has_a_successor_goes_when_there_is_nothing_to_do(
+        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pool_module, "NOTICE", 5)
+        monkeypatch.setattr(pool_module, "IDLE_LIMIT", 0.05)
+        stage = make(stages, concurrency=10, size=1, share=10)
+        old = stage.worker(1)
+        for login in range(1, 7):
+            stage.submit()
+            old.answer()
+            stage.until(login)
+        stage.worker(2)
+        for _ in range(1000):
+            if len(stage.pool._workers) == 1:  # noqa: SLF001  (who is left is the point)
+                break
+            stage.turn()
+        assert list(stage.pool._workers) == [2]  # noqa: SLF001
 
     def test_answers_them_in_any_order(self, stages: list[Stage]) -> None:
         stage = make(stages, concurrency=10)
@@ -519,6 +537,34 @@ class TestAnElasticPool:
         for _ in range(20):
             stage.turn()
         assert stage.asked == [("want", 0)]
+
+    def test_has_none_started_where_they_would_only_share_the_processor(
+        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        busy = True
+        monkeypatch.setattr(processor, "is_busy", lambda: busy)
+        stage = make(stages, WAITING._replace(queue=WAITING.queue._replace(length=100)), size=1, most=4)
+        worker = stage.worker(1)
+        for _ in range(30):
+            stage.submit()
+        begun = stage.loop.time()
+        while stage.loop.time() < begun + 2 * waiting_room.TICK:
+            worker.answer()  # it goes on, if slowly
+            stage.until(len(stage.answers) + 1)
+            stage.loop.run_until_complete(asyncio.sleep(waiting_room.TICK / 5))
+        assert stage.asked == [("want", 0)]
+        busy = False
+        assert self.wants(stage, 4)
+
+    def test_has_some_started_all_the_same_where_nothing_goes_on(
+        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(processor, "is_busy", lambda: True)
+        stage = make(stages, size=1, most=3)
+        stage.worker(1)
+        for _ in range(3):
+            stage.submit()
+        assert self.wants(stage, 3)
 
 
 class TestAHostileWorker:

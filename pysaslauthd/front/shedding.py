@@ -1,0 +1,48 @@
+"""Those for whom there was no room: what the log says of them, and when they hear of it.
+
+They hear of it at once, as long as they are few. A client that is turned away and comes again at once, over and over, would
+have the front do nothing but accept and close, and everybody wait behind it; so where hundreds are turned away in a second,
+the rest of them hear of it a second later.
+"""
+
+import asyncio
+from collections import Counter
+
+from pysaslauthd.logs import log
+
+INTERVAL = 1.0
+"""Seconds between two lines in the log: one for each login would be a load of its own."""
+
+AT_ONCE = 256
+"""Logins that are turned away at once in an interval. Accepting and closing them takes about 10 ms."""
+
+HOLD = 1.0
+"""Seconds for which the rest of them are kept waiting."""
+
+
+class Shedding:
+    """Counts, and says the first at once and the others once a second."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._counts: Counter[str] = Counter()
+        self._left = AT_ONCE
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, reason: str) -> float:
+        """Somebody is turned away, for one of the few reasons that there are; the seconds until he may hear of it."""
+        self._counts[reason] += 1
+        if self._timer is None:
+            self._say()
+        self._left -= 1
+        return 0.0 if self._left >= 0 else HOLD
+
+    def _say(self) -> None:
+        self._timer = None
+        if not self._counts:
+            return
+        for reason, count in self._counts.items():
+            log.error(f"{count} login{'s' if count > 1 else ''} turned away: {reason}")
+        self._counts.clear()
+        self._left = AT_ONCE
+        self._timer = self._loop.call_later(INTERVAL, self._say)
