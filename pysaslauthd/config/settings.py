@@ -64,6 +64,18 @@ def read_names(text: str) -> frozenset[str]:
     return frozenset(filter(None, (name.strip() for name in text.split(","))))
 
 
+def read_some_of(*choices: str) -> Callable[[str], frozenset[str]]:
+    """A reader of some of these names, in any case, with commas between."""
+
+    def read(text: str) -> frozenset[str]:
+        names = frozenset(name.lower() for name in read_names(text))
+        if not names <= set(choices):
+            raise SettingError(f"some of {', '.join(choices)}")
+        return names
+
+    return read
+
+
 def read_size(text: str) -> int:
     """Bytes: a whole number, with ``KiB``, ``MiB`` or ``GiB`` behind it if wanted; above 0."""
     match = re.fullmatch(r"(\d{1,9})\s*([a-z]*)", text.strip().lower())
@@ -172,6 +184,11 @@ class Settings:
     login_timeout: float = _setting(30.0, read_duration, "a login without an answer by then is unavailable")
     queue_timeout: float = _setting(10.0, read_duration, "a login that no worker took by then is unavailable")
     queue_length: int = _setting(1024, count_between(1, 1_000_000), "logins that may wait for a worker")
+    next_on: frozenset[str] = _setting(
+        frozenset({"reject", "unknown", "unavailable"}),
+        read_some_of("reject", "unknown", "unavailable"),
+        "with several mechanisms, when the next is asked: reject (a wrong password), unknown (no such user), unavailable",
+    )
     name_places: int | None = _setting(
         None,
         count_between(1, 1_000_000),

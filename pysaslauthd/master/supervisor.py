@@ -217,7 +217,7 @@ class Supervisor:
         self._next = self._started(plan, now)
         if self._next is None:
             self._not_reloaded = self._trouble
-            plan.files.close()
+            plan.close()
 
     def _announce_reload(self) -> None:
         self._is_reloading = True
@@ -241,7 +241,7 @@ class Supervisor:
     def _close_unused(self, plan: Plan) -> None:
         """Close the copies of files that no process will be started with any more."""
         if plan is not self._plan and all(each.plan is not plan for each in self._generations()):
-            plan.files.close()
+            plan.close()
 
     def _advance_stop(self, now: float, stop_at: float) -> float | None:
         if not self._generations():

@@ -24,7 +24,6 @@ from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Readiness
 from pysaslauthd.master.runpath import OwnSocket
 from pysaslauthd.master.supervisor import Supervisor
-from pysaslauthd.sealed import SealedFiles
 
 LIMIT = 6
 FOREVER = 600.0
@@ -165,7 +164,7 @@ def main() -> int:
         FrontPlan(Rights(None), front),
         (PoolPlan("idle", Rights(None), LIMIT, worker),),
         mux,
-        SealedFiles(),
+        (),
         watches=(),
         drain_limit=10,
         summary="",

@@ -13,7 +13,7 @@ from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.config.options import Options
 from support import stock_files
 
-PAM, LDAP = MECHANISMS["pam"], MECHANISMS["ldap"]
+PAM, LDAP = (MECHANISMS["pam"],), (MECHANISMS["ldap"],)
 STOCK_DEBIAN = {"run_path": Path("/var/run/saslauthd"), "cache": True}
 
 

@@ -37,8 +37,7 @@ class Hall:
     def ticket(self, name: bytes, password: bytes = b"guess") -> Ticket:
         def on_end(*_: object) -> None: ...
 
-        asker = None
-        return Ticket(Identity(name, b"", b"", None), Secret(password), name, password, asker, on_end)  # type: ignore[arg-type]
+        return Ticket(Identity(name, b"", b"", None), Secret(password), name, password, [], on_end)
 
     def come(self, name: bytes, password: bytes = b"guess", times: int = 1) -> list[str]:
         return [self.queue.add(self.ticket(name, password), self.now) for _ in range(times)]

@@ -13,7 +13,7 @@ from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.config.options import OptionError, Options
 from pysaslauthd.config.settings import Settings
 
-SHADOW = MECHANISMS["shadow"]
+SHADOW = (MECHANISMS["shadow"],)
 
 
 def effective(arguments: Sequence[str]) -> Effective:
@@ -64,7 +64,7 @@ class TestFlags:
             ("-o processes=7 -n 8", {"processes": 8}),
             ("-n 8 -o processes=7", {"processes": 7}),
             ("-c -o cache=no", {"cache": False}),
-            ("-o mechanism=pam", {"mechanism": MECHANISMS["pam"]}),
+            ("-o mechanism=pam", {"mechanism": (MECHANISMS["pam"],)}),
             ("-u mail", {"user": "mail"}),
             ("ignored words", {}),
             ("-- -x", {}),
@@ -75,7 +75,7 @@ class TestFlags:
         assert options(*arguments.split()) == dataclasses.replace(Options(SHADOW), **changes)  # type: ignore[arg-type]
 
     def test_know_a_mechanism_in_any_case(self) -> None:
-        assert read_options(["-a", "SHADOW"]).mechanism is SHADOW
+        assert read_options(["-a", "SHADOW"]).mechanism == SHADOW
 
     @pytest.mark.parametrize(
         ("arguments", "warning"),
@@ -92,7 +92,7 @@ class TestFlags:
         assert options("-O", "-x").mechanism_option == "-x"
 
     def test_of_processes_say_how_many_workers_serve_how_long(self) -> None:
-        assert (options("-n", "3").workers, options("-n", "3").share) == (3, SHADOW.share)
+        assert (options("-n", "3").workers, options("-n", "3").share) == (3, SHADOW[0].share)
         assert (options("-n", "0").workers, options("-n", "0").share) == (5, 1)
         assert options("-o", "worker_share=7").share == 7
 

@@ -16,7 +16,7 @@ from pysaslauthd.config.toml_file import read_toml
 from pysaslauthd.config.written import written
 
 EVERYTHING = """\
-mechanism = "LDAP"
+mechanism = ["pam", "LDAP"]
 mechanism_option = "/etc/ldap-of-mail.conf"
 run_path = '/run/x'
 processes = 0x10
@@ -37,6 +37,7 @@ read_timeout = 2.5
 login_timeout = "1 m"
 queue_timeout = 7
 queue_length = 10
+next_on = ["unknown"]
 name_places = 3
 known_names = 100
 failures_per_second = 20
@@ -54,7 +55,7 @@ worker_share = 5
 """A value for each setting that is not its default."""
 
 MEANT = {
-    "mechanism": MECHANISMS["ldap"],
+    "mechanism": (MECHANISMS["pam"], MECHANISMS["ldap"]),
     "mechanism_option": "/etc/ldap-of-mail.conf",
     "run_path": Path("/run/x"),
     "processes": 16,
@@ -75,6 +76,7 @@ MEANT = {
     "login_timeout": 60.0,
     "queue_timeout": 7.0,
     "queue_length": 10,
+    "next_on": frozenset({"unknown"}),
     "name_places": 3,
     "known_names": 100,
     "failures_per_second": 20,
@@ -183,7 +185,7 @@ BROKEN: dict[str, list[str]] = {
     "mechanism = 'shadwo'": [
         "1: mechanism: expected one of ldap, pam, shadow, found 'shadwo'; did you mean shadow?"
     ],
-    "mechanism = ['pam', 'ldap']": ["1: mechanism: expected one of ldap, pam, shadow, found ['pam', 'ldap']"],
+    "mechanism = ['pam', 'pam']": ["1: mechanism: expected each mechanism once, found ['pam', 'pam']"],
     "mechanism = true": ["1: mechanism: expected one of ldap, pam, shadow, found true"],
     "run_path = 'run'": ["1: run_path: expected an absolute path, found 'run'"],
     "run_path = '/x'\nrun_path = '/y'": ["2: run_path: given before, in line 1"],
