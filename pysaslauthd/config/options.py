@@ -161,9 +161,6 @@ class Options:
         f"lifetime of a cached credential, default {DEFAULT_CACHE_TIMEOUT:.0f}",
         Flag("t", "seconds", "cache timeout must be positive", _read_lifetime_flag),
     )
-    append_realm: bool = _option(
-        False, read_switch, "combine the realm with the login before passing to the mechanism", Flag("r")
-    )
     verbose: bool = _option(
         False, read_switch, "log details and successful logins", Flag("V"), needs_restart=True
     )
@@ -192,16 +189,6 @@ class Options:
         """The mechanism's configuration file, if it has one. A relative path begins at the run path, as the original's."""
         default = self.row.configuration
         return default and self.run_path / (self.mechanism_option or default)
-
-    @property
-    def cache_kib(self) -> int | None:
-        """The size of the cache in the unit of ``-s``."""
-        return self.cache_size and self.cache_size >> 10
-
-    @property
-    def cache_seconds(self) -> float | None:
-        """The lifetime of a cached credential, None if it has no end."""
-        return None if math.isinf(self.cache_timeout) else self.cache_timeout
 
     @property
     def workers(self) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from pysaslauthd.core.identity import is_service_name
+from pysaslauthd.core.identity import RealmPolicy, is_service_name
 from pysaslauthd.core.wire import LARGEST_FIELD, Limits
 
 _UNITS_OF_TIME = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -157,6 +157,14 @@ class Settings:
     )
     service: str = _setting(
         "saslauthd", read_service, "the PAM service of a request that names none (mechanism pam)"
+    )
+    realm_policy: RealmPolicy = _setting(
+        RealmPolicy.LOGIN,
+        lambda text: RealmPolicy(one_of(*RealmPolicy)(text)),
+        "what the mechanism sees as the login: " + ", ".join(f'"{policy}"' for policy in RealmPolicy),
+    )
+    realms: frozenset[str] = _setting(
+        frozenset(), read_names, "realms that are accepted, of requests that have one; empty for all"
     )
     unavailable: str = _setting(
         "close",

@@ -15,8 +15,8 @@ BUCKETS_PER_SLOT = 6
 BYTES_PER_SLOT = 576
 """Of the original's file, which ``-s`` gives the size of; ours has as many entries as fit there."""
 
-DEFAULT_KIB = 963
-"""What makes the 1,711 slots that the original has without ``-s``, as nearly as KiB can say it."""
+DEFAULT_SIZE = 963 << 10
+"""Bytes. What makes the 1,711 slots that the original has without ``-s``, as nearly as KiB can say it."""
 
 Key = tuple[bytes, bytes, bytes]
 """Login, realm and service: never joined, or ``a`` and ``bc`` would be ``ab`` and ``c``."""
@@ -147,16 +147,16 @@ class CredentialCache:
         self._requests.clear()
 
 
-def capacity_of(kib: int) -> int:
-    """How many entries ``-s`` means: as many as the original keeps in so many KiB."""
-    return max(1, kib * 1024 // BYTES_PER_SLOT) * BUCKETS_PER_SLOT
+def capacity_of(size: int) -> int:
+    """How many entries ``-s`` means: as many as the original keeps in so many bytes."""
+    return max(1, size // BYTES_PER_SLOT) * BUCKETS_PER_SLOT
 
 
 def cache_options(options: Options) -> CacheOptions:
     """What the command line says of it."""
     return CacheOptions(
-        capacity=capacity_of(options.cache_kib or DEFAULT_KIB),
-        lifetime=float("inf") if options.cache_seconds is None else float(options.cache_seconds),
+        capacity=capacity_of(options.cache_size or DEFAULT_SIZE),
+        lifetime=options.cache_timeout,
         rejected_lifetime=options.settings.cache_rejected,
         stale_lifetime=options.settings.cache_stale,
     )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, unavailable
-from pysaslauthd.core.identity import Identity, identify, is_service_name
+from pysaslauthd.core.identity import Identity, identify, is_service_name, realm_of
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, key_of
@@ -18,6 +18,7 @@ from pysaslauthd.front.ticket import Asker, Ticket
 from pysaslauthd.logs import log
 
 _NO_SERVICE_NAME = rejected(Cause.REQUEST, "service is no name of a file")
+_NO_REALM = rejected(Cause.REQUEST, "realm is not accepted")
 NO_SEAT = unavailable(Cause.SHED, "too many clients are connected")
 _ACCEPTED_STALE = ACCEPTED._replace(details=("accepted from the cache: the backend cannot be asked",))
 
@@ -39,7 +40,8 @@ class Gate:
         self._loop = loop
         self._chain = chain
         self._statistics = statistics
-        self._append_realm = options.append_realm
+        self._realm_policy = options.settings.realm_policy
+        self._realms = frozenset(os.fsencode(realm.lower()) for realm in options.settings.realms)
         self._verbose = options.verbose
         self._digests = Digests()
         self.has_cache = options.cache
@@ -50,7 +52,10 @@ class Gate:
 
     def login(self, request: Request, asker: Asker, whole: bytes | None = None) -> None:
         """Find the answer to ``request``; ``asker`` hears it. ``whole``: the same as it came, if in one piece."""
-        identity = identify(request, append_realm=self._append_realm)
+        identity = identify(request, self._realm_policy)
+        if self._realms and not self._is_accepted(realm_of(request)):
+            self._tell(identity, _NO_REALM, asker)
+            return
         if self._chain.names_service_files and not is_service_name(identity.service):
             self._tell(identity, _NO_SERVICE_NAME, asker)
             return
@@ -89,6 +94,9 @@ class Gate:
         self._statistics.unavailable += 1
         self._statistics.shed += 1
         return self._shedding.add(reason)
+
+    def _is_accepted(self, realm: bytes) -> bool:
+        return not realm or realm.lower() in self._realms
 
     def _remembered(self, cache: CredentialCache, question: Question) -> Answer | None:
         key = key_of(question.identity)

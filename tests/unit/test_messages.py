@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pysaslauthd.config.settings import Settings
 from pysaslauthd.core import messages, verbs
 from pysaslauthd.core.answer import Answer, Cause, Verdict
-from pysaslauthd.core.identity import Identity, identify
+from pysaslauthd.core.identity import Identity, RealmPolicy, identify
 from pysaslauthd.core.messages import Login, MessageError, Probe, Result, Status
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
@@ -52,7 +52,7 @@ class TestBetweenFrontAndWorker:
     def test_the_largest_login_fits_a_packet(self) -> None:
         settings = Settings(field_limit=4096, password_limit=65535)
         field, password = b"x" * settings.field_limit, Secret(b"x" * settings.password_limit)
-        identity = identify(Request(field, password, field, field, field), append_realm=True)
+        identity = identify(Request(field, password, field, field, field), RealmPolicy.APPEND)
         packet = messages.encode_login(Login(1, identity, password))
         assert len(packet) <= messages.LARGEST_PACKET
 

@@ -14,6 +14,7 @@ from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.config.statements import LARGEST_FILE
 from pysaslauthd.config.toml_file import read_toml
 from pysaslauthd.config.written import written
+from pysaslauthd.core.identity import RealmPolicy
 
 EVERYTHING = """\
 mechanism = ["pam", "LDAP"]
@@ -23,11 +24,12 @@ processes = 0x10
 cache = true
 cache_size = "4 MiB"
 cache_timeout = "30m"
-append_realm = "on"
 verbose = true
 user = "mail"
 shadow_file = "/x"
 service = "smtp"
+realm_policy = "Login@realm unless it has one"
+realms = ["a.org", "b.org"]
 unavailable = "no"
 reply_reason = false
 syslog_socket = ""
@@ -62,11 +64,12 @@ MEANT = {
     "cache": True,
     "cache_size": 4 << 20,
     "cache_timeout": 1800.0,
-    "append_realm": True,
     "verbose": True,
     "user": "mail",
     "shadow_file": Path("/x"),
     "service": "smtp",
+    "realm_policy": RealmPolicy.APPEND_MISSING,
+    "realms": frozenset({"a.org", "b.org"}),
     "unavailable": "no",
     "reply_reason": False,
     "syslog_socket": None,
