@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import pysaslauthd
 from pysaslauthd.commands import check
 from pysaslauthd.config.command_line import DEFAULT_FILE, FLAGS
 from pysaslauthd.config.declared import DECLARED, Declared
@@ -29,6 +30,7 @@ from pysaslauthd.master.activation import inherited_sockets
 from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.supervisor import hold_signals
 
+PACKAGE = Path(pysaslauthd.__file__).parent
 PAGES = Path(__file__).parents[2] / "packaging/man"
 DAEMON = (PAGES / "pysaslauthd.8").read_text()
 SETTINGS = (PAGES / "pysaslauthd.toml.5").read_text()
@@ -223,6 +225,18 @@ class TestTestpysaslauthd:
     def test_has_every_exit_status(self) -> None:
         stated = [int(item.head) for item in items(chapter(CHECK, "EXIT STATUS"))]
         assert stated == [0, check.EXIT_USAGE, check.EXIT_NOT_OK]
+
+
+@pytest.mark.parametrize("page", [DAEMON, CHECK], ids=["pysaslauthd", "testpysaslauthd"])
+def test_the_lines_that_are_explained_are_those_of_the_code(page: str) -> None:
+    sources = "".join(path.read_text() for path in sorted(PACKAGE.rglob("*.py")))
+    sources = re.sub(r"\{'s' if [^}]*\}", "s", sources)
+    lines = [item.head for item in items(chapter(page, "DIAGNOSTICS"))]
+    assert len(lines) > 3
+    for line in lines:
+        # What is in capital letters stands for something, and so do the brackets of fields.
+        for words in re.split(r"\b[A-Z]+\b|\[.*?\]|: ", line.removeprefix("Li ").strip('"')):
+            assert words.strip(" .:") in sources
 
 
 @pytest.mark.parametrize("path", sorted(PAGES.iterdir()), ids=lambda path: path.name)
