@@ -13,6 +13,7 @@ import pysaslauthd
 from pysaslauthd.commands import check
 from pysaslauthd.config.command_line import DEFAULT_FILE, FLAGS
 from pysaslauthd.config.declared import DECLARED, Declared
+from pysaslauthd.config.ldap_conf import read_ldap_conf
 from pysaslauthd.config.ldap_keys import KEYS as LDAP_KEYS
 from pysaslauthd.config.ldap_keys import PREFIX, LdapConf
 from pysaslauthd.config.options import (
@@ -25,6 +26,7 @@ from pysaslauthd.config.options import (
     EXIT_USAGE,
 )
 from pysaslauthd.config.settings import SettingError
+from pysaslauthd.config.toml_file import read_toml
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.master.activation import inherited_sockets
 from pysaslauthd.master.notify import ServiceManager
@@ -74,6 +76,12 @@ def items(text: str) -> list[Item]:
         Item(head, body)
         for head, body in re.findall(r"^\.It ([^\n]+)\n(.*?)(?=^\.It |^\.El)", text, re.MULTILINE | re.DOTALL)
     ]
+
+
+def example(page: str) -> str:
+    match = re.search(r"^\.Bd -literal.*?\n(.*?)^\.Ed", chapter(page, "EXAMPLES"), re.MULTILINE | re.DOTALL)
+    assert match
+    return match[1]
 
 
 def as_item(letter: str, name: str, argument: str) -> str:
@@ -153,6 +161,11 @@ class TestPysaslauthdToml:
         if "Ar number" in item.head:
             assert_range(item, declared.read)
 
+    def test_has_examples_that_are_right(self) -> None:
+        found = read_toml(example(SETTINGS).encode(), "example")
+        assert len(found.given) > 3
+        assert found.errors == found.warnings == ()
+
 
 def assert_range(item: Item, read: Callable[[str], object]) -> None:
     match = RANGE.search(item.text)
@@ -193,6 +206,11 @@ class TestPysaslauthdLdap:
         assert ("Not in saslauthd." in item.text) == ("(not in saslauthd)" in field.metadata["explanation"])
         if "Ar number" in item.head:
             assert_range(item, field.metadata["read"])
+
+    def test_has_examples_that_are_right(self) -> None:
+        conf = read_ldap_conf(example(LDAP).encode(), "example")
+        assert len(conf.lines) > 3
+        assert conf.warnings == ()
 
 
 def shown_in_ldap_conf(default: object) -> str:
