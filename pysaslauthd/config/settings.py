@@ -117,7 +117,7 @@ def count_between(least: int, most: int) -> Callable[[str], int]:
     """A reader of whole numbers from ``least`` to ``most``."""
 
     def read(text: str) -> int:
-        number = int(text) if re.fullmatch(r"\d{1,9}", text.strip()) else -1
+        number = int(text) if re.fullmatch(r"\d{1,10}", text.strip()) else -1
         if not least <= number <= most:
             raise SettingError(f"a whole number from {least} to {most}")
         return number
