@@ -39,7 +39,7 @@ SETTINGS = (PAGES / "pysaslauthd.toml.5").read_text()
 LDAP = (PAGES / "pysaslauthd-ldap.5").read_text()
 CHECK = (PAGES / "testpysaslauthd.8").read_text()
 
-DEFAULT = re.compile(r"^Default: (.*?)(?:[;,](?: .*)?|\.)$", re.MULTILINE)
+DEFAULT = re.compile(r"^Default: (\[.*?\]|.*?)(?:[;,](?: .*)?|\.)$", re.MULTILINE)
 RANGE = re.compile(r"from\s+(-?[0-9]+)\s+to\s+([0-9]+)")
 
 
