@@ -12,6 +12,7 @@ from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, key_of
 from pysaslauthd.front.chain import Chain, Question
 from pysaslauthd.front.digests import Digests
+from pysaslauthd.front.known_names import Standing
 from pysaslauthd.front.shedding import Shedding
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Asker, Ticket
@@ -44,9 +45,10 @@ class Gate:
         self._realms = frozenset(os.fsencode(realm.lower()) for realm in options.settings.realms)
         self._verbose = options.verbose
         self._digests = Digests()
-        self.has_cache = options.cache
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
-        self._uncached = frozenset(map(os.fsencode, options.settings.uncached_services))
+        settings = options.settings
+        self._uncached = frozenset(os.fsencode(service.lower()) for service in settings.uncached_services)
+        self._default_service = os.fsencode(settings.service) if chain.names_service_files else b""
         self._pending: dict[Question, _Pending] = {}
         self._shedding = Shedding(loop)
 
@@ -60,7 +62,7 @@ class Gate:
             self._tell(identity, _NO_SERVICE_NAME, asker)
             return
         question = Question(identity, self._digests.of(request.password))
-        cache = None if identity.service in self._uncached else self._cache
+        cache = None if self._is_uncached(identity.service) else self._cache
         remembered = None if cache is None else self._remembered(cache, question)
         if remembered is not None:
             self._tell(identity, remembered, asker)
@@ -98,6 +100,10 @@ class Gate:
     def _is_accepted(self, realm: bytes) -> bool:
         return not realm or realm.lower() in self._realms
 
+    def _is_uncached(self, service: bytes) -> bool:
+        # As PAM sees it: by its default, and in small letters.
+        return (service or self._default_service).lower() in self._uncached
+
     def _remembered(self, cache: CredentialCache, question: Question) -> Answer | None:
         key = key_of(question.identity)
         now = self._loop.time()
@@ -119,7 +125,7 @@ class Gate:
         whole: bytes | None,
     ) -> None:
         pending = self._pending.get(question)
-        if pending is not None:
+        if pending is not None and cache.is_current(pending.dispatch):
             # The same in every field, so it is the same client's, asking twice: one answer does for both.
             pending.askers.append(asker)
             self._statistics.joined += 1
@@ -135,19 +141,23 @@ class Gate:
             answer = self._learn(self._cache, ticket, answer)
         for asker in ticket.askers:
             if answer.cause is Cause.SHED:
-                asker.hear(answer._replace(delay_ms=int(self.shed(answer.reason) * 1000)))
+                hold = self.shed(answer.reason)
+                is_stranger = ticket.standing is Standing.UNKNOWN
+                asker.hear(answer._replace(delay_ms=int(hold * 1000) if is_stranger else 0))
             else:
                 self._tell(ticket.identity, answer, asker, ticket.mechanism)
 
     def _learn(self, cache: CredentialCache, ticket: Ticket, answer: Answer) -> Answer:
         """Remember what may be; the answer that counts."""
-        pending = self._pending.pop(Question(ticket.identity, ticket.digest), None)
-        if pending is None:
-            return answer
+        question = Question(ticket.identity, ticket.digest)
+        pending = self._pending.get(question)
+        if pending is None or pending.askers is not ticket.askers:
+            return answer  # not cached; or all was forgotten since, and the same has been asked anew
+        del self._pending[question]
         key = key_of(ticket.identity)
         cache.learn(key, ticket.digest, answer, pending.dispatch)
         if answer.verdict is Verdict.ACCEPT and pending.request is not None:
-            cache.note(pending.request, key)
+            cache.note(pending.request, key, ticket.digest)
         if answer.cause is Cause.BACKEND and cache.has_stale(key, ticket.digest, self._loop.time()):
             self._statistics.cache_stale += 1
             return _ACCEPTED_STALE

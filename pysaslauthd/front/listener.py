@@ -23,6 +23,9 @@ NEWCOMERS_PER_TURN = 4
 """Clients whose requests are taken apart before it is looked again who has come, so that a flood of guesses holds up nobody
 who can be answered at once."""
 
+MOST_WAITING = 1024
+"""Clients that are taken when nobody is accepted any more: as many as have room to wait, where we made the socket."""
+
 EXHAUSTED_PAUSE = 0.1
 """Seconds without accepting when the system has no descriptor or memory left."""
 
@@ -71,9 +74,11 @@ class Listener:
         they lose nothing by waiting for him, and the more we take, the later he comes.
         """
         self._is_draining = True
-        self._on_empty = on_empty
-        while takes_waiting and not self._seats.is_full and self._accept():
-            pass
+        # No more than can wait there: where another front takes over, they go on coming.
+        for _ in range(MOST_WAITING if takes_waiting else 0):
+            if self._seats.is_full or not self._accept():
+                break
+        self._on_empty = on_empty  # not before, or the first to leave would be the last
         self._pause()
         self._socket.close()
         for client in self._seats.idle():
@@ -91,6 +96,7 @@ class Listener:
             ours, theirs = socket.socketpair()
         except OSError as error:
             log.error(f"cannot serve a probe: {error.strerror}")
+            self.loop.call_later(EXHAUSTED_PAUSE, self.probe, served)  # the master asks no second time
             return
         ours.shutdown(socket.SHUT_WR)
 
@@ -150,6 +156,9 @@ class Listener:
         if is_known and self._is_told(connection):
             return
         uid = peer_uid(connection)
+        if is_known and not self._seats.has_room(uid):
+            connection.close()  # it has its answer, for which nobody need leave
+            return
         if not self._seats.has_room(uid) and not self._close(self._seats.who_leaves(uid)):
             self._turn_away(connection)
             return
@@ -186,14 +195,17 @@ class Listener:
         """Say OK, and whether that was all; if not, there is more to read before it may be closed."""
         try:
             connection.send(self._accepted, SEND_FLAGS)
-            if connection.recv(CHUNK, DONT_WAIT):
-                return False
-        except BlockingIOError:
-            pass
         except OSError:
             self.statistics.unheard += 1
-        connection.close()
-        return True
+            connection.close()
+            return True
+        try:
+            is_more = bool(connection.recv(CHUNK, DONT_WAIT))
+        except OSError:
+            is_more = False
+        if not is_more:
+            connection.close()
+        return not is_more
 
     def _cannot_accept(self, error: OSError) -> bool:
         """Whether to go on all the same."""
@@ -211,6 +223,8 @@ class Listener:
         """See :class:`House`."""
         self._seats.is_silent(client)
         self._patience.add(client)
+        if self._is_draining:
+            client.hurry()
 
     def has_asked(self, client: Client) -> None:
         """See :class:`House`."""
@@ -219,10 +233,9 @@ class Listener:
 
     def may_wait(self, client: Client) -> bool:
         """See :class:`House`."""
-        if not self._seats.has_room_to_wait(client.uid) and not self._close(
-            self._seats.who_need_not_wait(client.uid)
-        ):
-            return False
+        while not self._seats.has_room_to_wait(client.uid):
+            if not self._close(self._seats.who_need_not_wait(client.uid)):
+                return False
         self._seats.waits(client)
         return True
 
