@@ -119,7 +119,7 @@ class TestADrain:
 
         def send_more_and_leave() -> None:
             first.sendall(b"more")
-            first.close()
+            first.shutdown(socket.SHUT_WR)
 
         stage.gate.on_known = send_more_and_leave
         stage.connect(OTHER)
