@@ -60,6 +60,11 @@ class Mechanism(NamedTuple):
     """Logins after which a worker is replaced."""
 
     @property
+    def computes(self) -> bool:
+        """Whether a worker that is busy keeps a processor busy."""
+        return self.concurrency == 1 and not self.is_elastic
+
+    @property
     def uses_option(self) -> bool:
         """Whether ``-O`` means something to it."""
         return self.configuration is not None

@@ -41,6 +41,9 @@ class QueueOptions(NamedTuple):
     """Of one name."""
     failures_per_second: int
     """Of logins that nothing vouches for; 0 for no such limit."""
+    most_unknown: int
+    """Logins of unknown names that workers have while known ones come, if half of the workers are more: where they compute,
+    it is the processors that are shared."""
 
 
 class _Line:
@@ -123,7 +126,7 @@ class FairQueue:
             return None
         if not self._allowance.has(now):
             return _first(vouched)
-        half = max(1, capacity // 2)
+        half = max(1, min(capacity // 2, self._options.most_unknown))
         trusted = _first(vouched) or _first(known)
         other = _first(unknown)
         if other is not None and self._unknown_running >= half and self._is_trusted_about(now):

@@ -6,6 +6,11 @@ from pathlib import Path
 LOADAVG = Path("/proc/loadavg")
 
 
+def count() -> int:
+    """How many processors there are for us."""
+    return len(os.sched_getaffinity(0))
+
+
 def is_busy() -> bool:
     """Whether more wants to run at this moment than there are processors, this process aside.
 
@@ -15,4 +20,4 @@ def is_busy() -> bool:
         running = int(LOADAVG.read_text().split()[3].partition("/")[0])
     except (OSError, ValueError, IndexError):
         return False
-    return running - 1 > len(os.sched_getaffinity(0))
+    return running - 1 > count()

@@ -40,7 +40,12 @@ class WaitingOptions(NamedTuple):
     def of(cls, options: Options) -> "WaitingOptions":
         """What the command line says of it."""
         settings = options.settings
-        queue = QueueOptions(settings.queue_length, options.name_places, settings.failures_per_second)
+        queue = QueueOptions(
+            settings.queue_length,
+            options.name_places,
+            settings.failures_per_second,
+            most_unknown=processor.count() // 2 if options.row.computes else settings.queue_length,
+        )
         return cls(queue, settings.queue_timeout, settings.known_names)
 
 

@@ -167,7 +167,7 @@ class TestElastic:
     def test_others_are_answered_while_all_workers_wait(self, files: PamFiles, gate: Path) -> None:
         with ours(files, "-n", "2") as daemon, ThreadPoolExecutor(10) as clients:
             before = daemon.settled(2)
-            slow = [clients.submit(daemon.ask, b"a", b"b", b"slow") for _ in range(10)]
+            slow = [clients.submit(daemon.ask, b"u%d" % n, b"b", b"slow") for n in range(10)]
             try:
                 assert [daemon.permits() for _ in range(20)] == ["OK"] * 20
                 assert not any(login.done() for login in slow)
@@ -184,7 +184,7 @@ class TestElastic:
             ours(files, "-n", "2", "-o", f"most_workers={most}") as daemon,
             ThreadPoolExecutor(10) as clients,
         ):
-            slow = [clients.submit(daemon.ask, b"a", b"b", b"slow") for _ in range(10)]
+            slow = [clients.submit(daemon.ask, b"u%d" % n, b"b", b"slow") for n in range(10)]
             try:
                 counts = watch(daemon, until=most)
             finally:

@@ -27,9 +27,11 @@ LONG_AGO = -100.0
 class Hall:
     """A queue and five workers, who do nothing until they are told."""
 
-    def __init__(self, *, length: int = 1000, places: int = 5, failures: int = 0, workers: int = 5) -> None:
+    def __init__(
+        self, *, length: int = 1000, places: int = 5, failures: int = 0, workers: int = 5, unknown: int = 1000
+    ) -> None:
         self.names = KnownNames(100)
-        self.queue = FairQueue(QueueOptions(length, places, failures), self.names)
+        self.queue = FairQueue(QueueOptions(length, places, failures, unknown), self.names)
         self.workers = workers
         self.busy: list[Ticket] = []
         self.now = 0.0
@@ -195,6 +197,16 @@ class TestManyNamesThatAreGuessed:
         assert hall.work() == []
         hall.now = TRUSTED_LATELY
         assert len(hall.work()) == 3
+
+    def test_have_even_less_where_the_processors_are_fewer_than_the_workers(self) -> None:
+        hall = Hall(unknown=1)
+        hall.know(b"u")
+        hall.come(b"u", b"right")
+        self.crowd(hall)
+        assert hall.work() == [b"u", b"nobody-0"]
+        hall.end(b"u", ACCEPTED)
+        hall.now = TRUSTED_LATELY
+        assert len(hall.work()) == 4
 
     def test_have_all_workers_when_nobody_else_comes(self) -> None:
         hall = Hall()

@@ -32,7 +32,9 @@ OPTIONS = PoolOptions(
     login_timeout=30,
 )
 WAITING = WaitingOptions(
-    QueueOptions(length=3, places=1000, failures_per_second=0), timeout=10, known_names=1000
+    QueueOptions(length=3, places=1000, failures_per_second=0, most_unknown=1000),
+    timeout=10,
+    known_names=1000,
 )
 STATUS = messages.encode_status(Status(messages.VERSION, 4, 1))
 
