@@ -61,6 +61,35 @@ class Chain:
             _Course(self, question, password, askers, on_end).ask_next()
 
 
+class Route(NamedTuple):
+    """Requests that have a chain of their own: those of these services and these realms, in small letters; none for all."""
+
+    services: frozenset[bytes]
+    realms: frozenset[bytes]
+    chain: Chain
+
+    def fits(self, service: bytes, realm: bytes) -> bool:
+        """Whether a request is one of them."""
+        return (not self.services or service.lower() in self.services) and (
+            not self.realms or realm.lower() in self.realms
+        )
+
+
+class Routes:
+    """Which chain a request goes: that of the first route that fits, else the one of all others."""
+
+    def __init__(self, routes: Sequence[Route], others: Chain) -> None:
+        self._routes = tuple(routes)
+        self._others = others
+
+    def chain_for(self, service: bytes, realm: bytes) -> Chain:
+        """The chain for a request of this service and this realm."""
+        for route in self._routes:
+            if route.fits(service, realm):
+                return route.chain
+        return self._others
+
+
 class _Course:
     """One login on its way along the chain."""
 

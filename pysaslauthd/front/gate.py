@@ -10,7 +10,7 @@ from pysaslauthd.core.identity import Identity, identify, is_service_name, realm
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, key_of
-from pysaslauthd.front.chain import Chain, Question
+from pysaslauthd.front.chain import Chain, Question, Routes
 from pysaslauthd.front.digests import Digests
 from pysaslauthd.front.known_names import Standing
 from pysaslauthd.front.shedding import Shedding
@@ -36,10 +36,10 @@ class Gate:
     """Every login comes through here once, and leaves with exactly one answer and its log line."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, chain: Chain, options: Options, statistics: Statistics
+        self, loop: asyncio.AbstractEventLoop, routes: Routes, options: Options, statistics: Statistics
     ) -> None:
         self._loop = loop
-        self._chain = chain
+        self._routes = routes
         self._statistics = statistics
         self._realm_policy = options.settings.realm_policy
         self._realms = frozenset(os.fsencode(realm.lower()) for realm in options.settings.realms)
@@ -48,31 +48,33 @@ class Gate:
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         settings = options.settings
         self._uncached = frozenset(os.fsencode(service.lower()) for service in settings.uncached_services)
-        self._default_service = os.fsencode(settings.service) if chain.names_service_files else b""
+        self._default_service = os.fsencode(settings.service)
         self._pending: dict[Question, _Pending] = {}
         self._shedding = Shedding(loop)
 
     def login(self, request: Request, asker: Asker, whole: bytes | None = None) -> None:
         """Find the answer to ``request``; ``asker`` hears it. ``whole``: the same as it came, if in one piece."""
         identity = identify(request, self._realm_policy)
-        if self._realms and not self._is_accepted(realm_of(request)):
-            self._tell(identity, _NO_REALM, asker)
+        realm = realm_of(request)
+        chain = self._routes.chain_for(identity.service, realm)
+        if self._realms and not self._is_accepted(realm):
+            self._tell(identity, _NO_REALM, asker, chain.names)
             return
-        if self._chain.names_service_files and not is_service_name(identity.service):
-            self._tell(identity, _NO_SERVICE_NAME, asker)
+        if chain.names_service_files and not is_service_name(identity.service):
+            self._tell(identity, _NO_SERVICE_NAME, asker, chain.names)
             return
         question = Question(identity, self._digests.of(request.password))
-        cache = None if self._is_uncached(identity.service) else self._cache
+        cache = None if self._is_uncached(identity.service, chain) else self._cache
         remembered = None if cache is None else self._remembered(cache, question)
         if remembered is not None:
-            self._tell(identity, remembered, asker)
+            self._tell(identity, remembered, asker, chain.names)
         elif not asker.may_wait():
             self.shed(NO_SEAT.reason)
             asker.hear(NO_SEAT)
         elif cache is None:
-            self._chain.ask(question, request.password, [asker], self._ended)
+            chain.ask(question, request.password, [asker], self._ended)
         else:
-            self._ask(cache, question, request.password, asker, whole)
+            self._join_or_ask(cache, chain, question, request.password, asker, whole)
 
     def remembers(self, whole: bytes) -> bool:
         """Whether a request is the same, byte for byte, as one that is known to be right.
@@ -100,9 +102,11 @@ class Gate:
     def _is_accepted(self, realm: bytes) -> bool:
         return not realm or realm.lower() in self._realms
 
-    def _is_uncached(self, service: bytes) -> bool:
+    def _is_uncached(self, service: bytes, chain: Chain) -> bool:
         # As PAM sees it: by its default, and in small letters.
-        return (service or self._default_service).lower() in self._uncached
+        if chain.names_service_files:
+            service = service or self._default_service
+        return service.lower() in self._uncached
 
     def _remembered(self, cache: CredentialCache, question: Question) -> Answer | None:
         key = key_of(question.identity)
@@ -116,9 +120,10 @@ class Gate:
             self._statistics.cache_hits += 1
         return remembered
 
-    def _ask(
+    def _join_or_ask(
         self,
         cache: CredentialCache,
+        chain: Chain,
         question: Question,
         password: Secret,
         asker: Asker,
@@ -133,7 +138,7 @@ class Gate:
         askers = [asker]
         request = None if whole is None or self._verbose else self._digests.of_bytes(whole)
         self._pending[question] = _Pending(askers, cache.dispatch(self._loop.time()), request)
-        self._chain.ask(question, password, askers, self._ended)
+        chain.ask(question, password, askers, self._ended)
 
     def _ended(self, ticket: Ticket, answer: Answer) -> None:
         """The mechanism has spoken, or will not."""
@@ -168,8 +173,8 @@ class Gate:
         self._statistics.malformed += 1
         log.error(str(error))
 
-    def _tell(self, identity: Identity, answer: Answer, asker: Asker, mechanism: str = "") -> None:
-        self._note(identity, answer, mechanism or self._chain.names)
+    def _tell(self, identity: Identity, answer: Answer, asker: Asker, mechanism: str) -> None:
+        self._note(identity, answer, mechanism)
         asker.hear(answer)
 
     def _note(self, identity: Identity, answer: Answer, mechanism: str) -> None:

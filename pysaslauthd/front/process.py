@@ -12,7 +12,7 @@ from pysaslauthd import logs
 from pysaslauthd.config.options import Options
 from pysaslauthd.core.verbs import ForFront, ToFront
 from pysaslauthd.descriptors import open_descriptors
-from pysaslauthd.front.chain import Chain, Link
+from pysaslauthd.front.chain import Chain, Link, Routes
 from pysaslauthd.front.client import ClientOptions
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.listener import Listener
@@ -48,7 +48,7 @@ class _Front:
         links = [Link(row, room) for row, room in zip(options.mechanism, self._rooms, strict=True)]
         settings = options.settings
         chain = Chain(self._loop, links, settings.next_on, settings.queue_timeout + settings.login_timeout)
-        self._gate = Gate(self._loop, chain, options, self._statistics)
+        self._gate = Gate(self._loop, Routes((), chain), options, self._statistics)
         self._listener = Listener(
             self._loop,
             listening,

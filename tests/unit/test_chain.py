@@ -7,7 +7,7 @@ from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, rejected, unavailable
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
-from pysaslauthd.front.chain import REJECT, UNAVAILABLE, UNKNOWN, Chain, Link, Question
+from pysaslauthd.front.chain import REJECT, UNAVAILABLE, UNKNOWN, Chain, Link, Question, Route, Routes
 from pysaslauthd.front.ticket import Ticket
 
 WRONG = rejected(Cause.WRONG_PASSWORD, "wrong")._replace(delay_ms=2000)
@@ -118,3 +118,33 @@ def test_who_joins_on_the_way_is_there_at_the_end() -> None:
     loop.close()
     assert heard == ["one", "two"]
     assert [ticket.name for ticket in (first.asked[0], second.asked[0])] == [b"u", (b"u", b"r")]
+
+
+class TestARoute:
+    def chain(self, loop: uvloop.Loop, name: str) -> Chain:
+        return Chain(loop, [Link(MECHANISMS[name], Room(ACCEPTED))], ALWAYS, 10)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("service", "realm", "expected"),
+        [
+            (b"smtp", b"", "pam"),
+            (b"SMTP", b"ex.org", "pam"),
+            (b"imap", b"ex.org", "ldap"),
+            (b"sieve", b"EX.org", "ldap"),
+            (b"imap", b"other.org", "shadow"),
+            (b"imap", b"", "shadow"),
+        ],
+    )
+    def test_is_the_first_that_fits(self, service: bytes, realm: bytes, expected: str) -> None:
+        loop = uvloop.new_event_loop()
+        everything = frozenset[bytes]()
+        routes = Routes(
+            [
+                Route(frozenset({b"smtp", b"submission"}), everything, self.chain(loop, "pam")),
+                Route(everything, frozenset({b"ex.org"}), self.chain(loop, "ldap")),
+                Route(frozenset({b"smtp"}), frozenset({b"ex.org"}), self.chain(loop, "shadow")),
+            ],
+            self.chain(loop, "shadow"),
+        )
+        loop.close()
+        assert routes.chain_for(service, realm).names == expected

@@ -11,7 +11,7 @@ from pysaslauthd.config.settings import Settings
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, unavailable
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import Request
-from pysaslauthd.front.chain import Chain, Link
+from pysaslauthd.front.chain import Chain, Link, Routes
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.known_names import Standing
 from pysaslauthd.front.shedding import AT_ONCE, HOLD
@@ -45,7 +45,7 @@ class House:
         row = MECHANISMS[mechanism]
         options = Options((row,), cache=True, settings=Settings(**settings))  # type: ignore[arg-type]
         chain = Chain(loop, [Link(row, self)], options.settings.next_on, 10)  # type: ignore[arg-type]
-        self.gate = Gate(loop, chain, options, Statistics())
+        self.gate = Gate(loop, Routes((), chain), options, Statistics())
 
     def submit(self, ticket: Ticket) -> None:
         self.asked.append(ticket)
