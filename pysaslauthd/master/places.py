@@ -5,6 +5,7 @@ log in. So can who can rename that directory, or one above it, or a link on the 
 from the root on; when nobody else can change them, they stay what they were when they were looked at.
 """
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -30,25 +31,25 @@ def make_sure_of(directory: Path) -> None:
     trusted = {0, os.geteuid()}
     parts = list(reversed(directory.parts[1:]))
     here, links = Path(directory.anchor), 0
-    status = here.lstat()
-    _refuse(here, status, trusted, is_last=not parts)
+    _refuse(here, here.lstat(), trusted, is_last=False)
     while parts:
         part = parts.pop()
-        # Without a look at what ".." means behind a link: it is where we came from, as that was resolved.
+        # All links before it are resolved, so what is above is what ".." means.
         here = here.parent if part == os.pardir else here / part
         status = here.lstat()
         if stat.S_ISLNK(status.st_mode):
             links += 1
-            if links > MOST_LINKS or status.st_uid not in trusted:
+            if links > MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            if status.st_uid not in trusted:
                 raise UnsafePlaceError(f"{here} is a link of the user with id {status.st_uid}")
             target = Path(os.readlink(here))  # noqa: PTH115  (a plain text, which Path would put in order)
             here = Path(target.anchor) if target.is_absolute() else here.parent
             parts += reversed(target.parts[1:] if target.is_absolute() else target.parts)
             continue
         if not stat.S_ISDIR(status.st_mode):
-            raise NotADirectoryError(20, "Not a directory", str(here))
-        _refuse(here, status, trusted, is_last=not parts)
-    # A link may have been the last part.
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        _refuse(here, status, trusted, is_last=False)
     _refuse(here, here.lstat(), trusted, is_last=True)
 
 

@@ -112,6 +112,18 @@ class TestLockFile:
             LockFile(directory / "lock")
         assert not (directory / "target").exists()
 
+    def test_is_not_what_has_another_name_or_is_no_file(self, directory: Path) -> None:
+        path = directory / "lock"
+        (directory / "target").touch()
+        path.hardlink_to(directory / "target")
+        with pytest.raises(OSError, match="another name"):
+            LockFile(path)
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(OSError, match="not a regular file"):
+            LockFile(path)
+        assert lock_owner(path) is None
+
 
 class TestReadiness:
     @pytest.mark.parametrize("outcome", [Outcome(0, ""), Outcome(2, "Cannot start\nbecause of ü")])
