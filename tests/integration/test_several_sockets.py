@@ -329,16 +329,17 @@ class TestATrap:
 class TestADirectoryThatOthersCanWrite:
     @pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
     def test_is_no_run_path_and_no_place_for_a_socket(self, there: Configured, mode: int) -> None:
-        for place in (there.run_path, there.directory / "place"):
+        elsewhere = there.directory / "place" / "mux"
+        for place, path in ((there.run_path, there.directory / "x"), (elsewhere.parent, elsewhere)):
             place.mkdir()
             place.chmod(mode)
-            there.write(there.basis + table(place / "mux"))
+            there.write(there.basis + table(path))
             for words in ((), ("--check",)):
                 result = there.command("--config", str(there.file), "-d", *words)
                 assert result.returncode == 1
                 assert f"{place} has mode {mode:04o}: others" in result.stderr
-            assert not (place / "mux").exists()
-            place.chmod(0o755)
+            assert list(place.iterdir()) == []
+            place.rmdir()
 
     def test_of_somebody_else_is_none_either(self, there: Configured) -> None:
         need_root()
