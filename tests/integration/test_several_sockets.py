@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import select
+import signal
 import socket
 import stat
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from support.configured import NOT_RELOADED, Configured
 from support.crowd import Crowd, Heard
 from support.daemon import COMMAND, LOGIN, PASSWORD, WRONG, Daemon
 from support.packages import need_root
-from support.service_manager import Listening, handing_over
+from support.service_manager import Listening, Manager, handing_over
 from support.shadow import write
 from support.visitor import Visitor
 from support.waiting import wait_until
@@ -26,6 +28,9 @@ USER, GROUP, OTHER_GROUP = NOBODY_HERE, NOBODY_HERE + 1, NOBODY_HERE + 2
 STRANGER = Visitor(NOBODY_HERE + 3, NOBODY_HERE + 4)
 AT_A_TIME = 100
 RELOADS = 4
+
+MORE_THAN_AT_ONCE = 40
+"""Clients that a front does not accept without looking what else there is to do."""
 
 
 @pytest.fixture
@@ -158,6 +163,34 @@ class TestHandedOver:
             assert all(path.exists() for path in paths)
             assert not own.exists()
 
+    def test_a_stop_leaves_who_waits_there_and_answers_who_waits_at_ours(self, there: Configured) -> None:
+        own, path = there.directory / "own", there.directory / "given"
+        file = there.write(table(own))
+        with contextlib.ExitStack() as stack:
+            listening = stack.enter_context(Listening(str(path)))
+            manager = stack.enter_context(Manager(there.directory))
+            numbers = [listening.descriptor]
+            command = handing_over(manager.command(COMMAND), numbers)
+            # Of one name, only so many may wait.
+            users = {f"user{number}": PASSWORD for number in range(MORE_THAN_AT_ONCE)}
+            daemon = Daemon("--config", str(file), command=command, descriptors=numbers, users=users)
+            daemon.mux = own
+            stack.enter_context(daemon)
+            front = daemon.front().pid
+            os.kill(front, signal.SIGSTOP)
+            ours = [stack.enter_context(mux.connect(own)) for _ in users]
+            for each, login in zip(ours, users, strict=True):
+                each.sendall(mux.request(login.encode(), PASSWORD))
+            os.kill(daemon.pid, signal.SIGTERM)
+            manager.wait_status("stopping")
+            theirs = stack.enter_context(mux.connect(path))
+            theirs.sendall(mux.request(LOGIN, PASSWORD))
+            os.kill(front, signal.SIGCONT)
+            assert {mux.read_to_end(each) for each in ours} == {b"\0\2OK"}
+            daemon.stop()
+            assert not own.exists()
+            assert not select.select([theirs], [], [], 0)[0]
+
 
 def _ask_or_closed(path: Path) -> str:
     try:
@@ -235,7 +268,7 @@ class TestWhoMayAsk:
         wait_until(lambda: there.log.count(told) >= 2, "the rest is told")
         # One line for the first, then one a second: as many lines as attempts would be 300.
         assert there.log.count(told) < 100
-        os.kill(there.pid, 10)
+        os.kill(there.pid, signal.SIGUSR1)
         wait_until(lambda: "[not_allowed=300]" in there.log, "they are counted")
         assert "[rejected=0]" in there.log
 
