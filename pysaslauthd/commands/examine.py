@@ -61,7 +61,10 @@ class _Report:
         elif not run_path.parent.is_dir():
             self.errors.append(self._of("run_path", f"{run_path.parent} is no directory"))
         else:
-            self._add_directory(run_path if run_path.exists() else run_path.parent, self._of("run_path", ""))
+            is_there = run_path.exists()
+            self._add_directory(
+                run_path if is_there else run_path.parent, self._of("run_path", ""), is_above=not is_there
+            )
         for file in self._options.mechanism.reads:
             path = file.path(self._options.settings)
             if self._effective.origins.get(file.setting, DEFAULT) == DEFAULT:
@@ -74,9 +77,11 @@ class _Report:
                 if mode & stat.S_IROTH:
                     self.warnings.append(self._of(file.setting, f"{path} can be read by everybody"))
 
-    def _add_directory(self, path: Path, subject: str) -> None:
+    def _add_directory(self, path: Path, subject: str, *, is_above: bool = False) -> None:
         try:
-            places.make_sure_of(path)
+            places.make_sure_of(path, is_above=is_above)
+        except PermissionError:
+            self.warnings.append(f"{subject}{path}: not checked, as this user cannot look at it")
         except UnsafePlaceError as error:
             self.errors.append(f"{subject}{error}")
         except OSError as error:

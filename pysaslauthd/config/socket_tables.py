@@ -14,6 +14,9 @@ from typing import Any
 from pysaslauthd.config.settings import SettingError
 
 LONGEST_SOCKET_PATH = 107  # bytes; sun_path less its NUL
+MOST_SOCKETS = 16
+"""Of one daemon; each takes a descriptor of the front."""
+
 DEFAULT_MODE = 0o777
 LARGEST_ID = 0xFFFF_FFFE
 """The number after it means "no change" to the system."""

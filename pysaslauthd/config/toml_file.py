@@ -12,7 +12,7 @@ from pysaslauthd.config.complaints import LONGEST_SHOWN, Complaints, cut
 from pysaslauthd.config.declared import DECLARED, SOCKET_KEYS, Declared, shown
 from pysaslauthd.config.given import Found, Given
 from pysaslauthd.config.settings import SettingError, did_you_mean
-from pysaslauthd.config.socket_tables import SocketTable
+from pysaslauthd.config.socket_tables import MOST_SOCKETS, SocketTable
 from pysaslauthd.config.statements import LARGEST_FILE, Assigned, Path, assignments, in_words
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -37,12 +37,7 @@ def read_toml(data: bytes, source: str) -> Found:
         line = data[: error.start].count(b"\n") + 1
         return Found(errors=(f"{source}:{line}: expected text in UTF-8",))
     found = assignments(text, errors)
-    sockets = _Sockets(source)
-    for line, path in found.tables:
-        if path[0] == SOCKET and len(path) == _SOCKET_KEY - 1:
-            sockets.begin(line, path)
-        elif path[0] != SOCKET:
-            errors.add(line, f"[[{cut(in_words(path[:-1]))}]]: no such table{_near(path[0], [SOCKET])}")
+    sockets = _begun(found.tables, source, errors)
     given = []
     for each in found.values:
         try:
@@ -96,6 +91,19 @@ class _Sockets:
         return tuple(
             SocketTable(**self._values[path], origins=origins) for path, origins in self._origins.items()
         )
+
+
+def _begun(tables: list[tuple[int, Path]], source: str, errors: Complaints) -> _Sockets:
+    """The tables that begin in a file; what is wrong with them goes to ``errors``."""
+    sockets = _Sockets(source)
+    for line, path in tables:
+        if path[0] == SOCKET and len(path) == _SOCKET_KEY - 1:
+            sockets.begin(line, path)
+            if path[1] == str(MOST_SOCKETS):
+                errors.add(line, f"[[{SOCKET}]]: expected at most {MOST_SOCKETS} of them")
+        elif path[0] != SOCKET:
+            errors.add(line, f"[[{cut(in_words(path[:-1]))}]]: no such table{_near(path[0], [SOCKET])}")
+    return sockets
 
 
 def _understood(assigned: Assigned, name: str, known: Mapping[str, Declared]) -> tuple[str, object]:

@@ -54,6 +54,7 @@ class Entrances:
             if id(each.mux) not in kept:
                 each.mux.remove()
                 each.mux.socket.close()
+                log.info(f"no longer listening on socket: {each.mux.name}")
 
     def settle(self) -> None:
         """Give them the owners and modes that this plan wants. One that cannot be changed stays as it was."""

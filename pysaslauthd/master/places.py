@@ -20,10 +20,10 @@ class UnsafePlaceError(Exception):
     """Somebody else can write it; the message says what, and why."""
 
 
-def make_sure_of(directory: Path) -> None:
+def make_sure_of(directory: Path, *, is_above: bool = False) -> None:
     """That the absolute path ``directory`` leads to a directory that only root and this user can write.
 
-    Above it, others may write where they can rename only what is theirs, as in ``/tmp``.
+    Above it, others may write where they can rename only what is theirs, as in ``/tmp``; with ``is_above`` in it too.
 
     :raises UnsafePlaceError: it is another.
     :raises OSError: it is not there, or no directory.
@@ -50,7 +50,7 @@ def make_sure_of(directory: Path) -> None:
         if not stat.S_ISDIR(status.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         _refuse(here, status, trusted, is_last=False)
-    _refuse(here, here.lstat(), trusted, is_last=True)
+    _refuse(here, here.lstat(), trusted, is_last=not is_above)
 
 
 def _refuse(here: Path, status: os.stat_result, trusted: set[int], *, is_last: bool) -> None:

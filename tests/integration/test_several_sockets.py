@@ -101,6 +101,7 @@ class TestAReload:
                 assert mux.ask(now, LOGIN, PASSWORD) == "OK"
                 assert bits(changing) == mode
                 assert not before.exists()
+                assert number == 0 or f"no longer listening on socket: {before}\n" in there.log
                 for crowd in (first, second):
                     crowd.wait_answered(AT_A_TIME)
             first.end()
@@ -373,6 +374,13 @@ class TestADirectoryThatOthersCanWrite:
                 assert f"{place} has mode {mode:04o}: others" in result.stderr
             assert list(place.iterdir()) == []
             place.rmdir()
+
+    def test_may_be_above_the_run_path_where_names_are_their_makers(self, there: Configured) -> None:
+        there.directory.chmod(0o1777)
+        assert there.command("-a", "shadow", "-m", str(there.run_path), "--check").returncode == 0
+        there.directory.chmod(0o777)
+        result = there.command("-a", "shadow", "-m", str(there.run_path), "--check")
+        assert f"error: run_path (-m): {there.directory} has mode 0777" in result.stderr
 
     def test_of_somebody_else_is_none_either(self, there: Configured) -> None:
         need_root()

@@ -44,6 +44,13 @@ class TestAPlace:
             with pytest.raises(UnsafePlaceError, match=rf"/a has mode {mode:04o}"):
                 places.make_sure_of(directory / "a" / "b")
 
+    def test_that_is_to_be_made_needs_one_above_where_names_are_their_makers(self, directory: Path) -> None:
+        (directory / "a").chmod(0o1777)
+        places.make_sure_of(directory / "a", is_above=True)
+        (directory / "a").chmod(0o777)
+        with pytest.raises(UnsafePlaceError):
+            places.make_sure_of(directory / "a", is_above=True)
+
     @pytest.mark.parametrize("name", ["a", "a/b"])
     def test_is_not_that_belongs_to_somebody_else(self, directory: Path, name: str) -> None:
         need_root()

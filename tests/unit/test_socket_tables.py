@@ -107,6 +107,10 @@ class TestABrokenTable:
         )
         assert [each.split(": ")[0] for each in errors(text)] == ["F:1", "F:3", "F:5", "F:6", "F:7", "F:8"]
 
+    def test_more_than_can_be_is_told_once(self) -> None:
+        assert errors("[[socket]]\n" * 16) == []
+        assert errors("[[socket]]\n" * 20) == ["F:17: [[socket]]: expected at most 16 of them"]
+
     def test_of_another_name_is_told(self) -> None:
         assert errors("[[sockets]]\n") == ["F:1: [[sockets]]: no such table; did you mean socket?"]
         assert errors("[[xyzzy]]\n") == ["F:1: [[xyzzy]]: no such table"]
