@@ -33,13 +33,12 @@ class Deadlines(Generic[T]):
         self._due.pop(item, None)
 
     def _look(self) -> None:
-        self._timer = None
         now = self._loop.time()
         while self._due:
             item, due = next(iter(self._due.items()))
             if due > now:
-                if self._timer is None:
-                    self._timer = self._loop.call_later(due - now, self._look)
+                self._timer = self._loop.call_later(due - now, self._look)
                 return
             del self._due[item]
             self._expire(item)
+        self._timer = None

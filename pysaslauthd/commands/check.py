@@ -17,6 +17,18 @@ from pysaslauthd.core.wire import Request
 EXIT_USAGE = 1
 EXIT_NOT_OK = 255
 
+LETTERS = "u:p:r:s:a:f:R:"
+WORDS = ("timeout=", "json")
+"""The options, as getopt wants them."""
+
+DEFAULTS = {
+    "-r": "",
+    "-s": "imap",
+    "-f": str(client.DEFAULT_PATH),
+    "-R": "1",
+    "--timeout": f"{client.DEFAULT_TIMEOUT:g}",
+}
+
 _CONNECT_TROUBLE = {
     errno.ENOENT: "no such socket; is the daemon running, with this run path?",
     errno.ECONNREFUSED: "nobody listens: it is no socket, or a killed daemon left it behind",
@@ -61,24 +73,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _order(arguments: Sequence[str]) -> Order:
     """By getopt, as the original: a password may begin with a dash."""
     try:
-        words, _ignored = getopt.gnu_getopt(list(arguments), "u:p:r:s:a:f:R:", ["timeout=", "json"])
+        words, _ignored = getopt.gnu_getopt(list(arguments), LETTERS, WORDS)
     except getopt.GetoptError as error:
         raise UsageError(error.msg) from None
-    given = dict(words)
+    given = DEFAULTS | dict(words)
     if "-u" not in given or "-p" not in given:
         raise UsageError("-u and -p are needed")
     try:
-        repeat, timeout = int(given.get("-R", "1")), float(given.get("--timeout", client.DEFAULT_TIMEOUT))
+        repeat, timeout = int(given["-R"]), float(given["--timeout"])
     except ValueError:
         raise UsageError("-R takes a whole number, --timeout a number of seconds") from None
     request = Request(
         login=os.fsencode(given["-u"]),
         password=_password(given["-p"]),
-        service=os.fsencode(given.get("-s", "imap")),
-        realm=os.fsencode(given.get("-r", "")),
+        service=os.fsencode(given["-s"]),
+        realm=os.fsencode(given["-r"]),
         client_address=os.fsencode(given["-a"]) if "-a" in given else None,
     )
-    return Order(request, Path(given.get("-f", client.DEFAULT_PATH)), repeat, timeout, "--json" in given)
+    return Order(request, Path(given["-f"]), repeat, timeout, "--json" in given)
 
 
 def _password(given: str) -> Secret:

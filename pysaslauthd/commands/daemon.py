@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from pysaslauthd import logs
@@ -16,6 +17,7 @@ from pysaslauthd.commands.planner import Planner
 from pysaslauthd.commands.sockets import UnknownNameError
 from pysaslauthd.config.command_line import Action, CommandLine, read_command_line, usage
 from pysaslauthd.config.given import NoMechanismError
+from pysaslauthd.config.mechanisms import Mechanism
 from pysaslauthd.config.options import (
     EXIT_ALREADY_RUNNING,
     EXIT_FAILURE,
@@ -135,7 +137,7 @@ def _log_options(options: Options) -> None:
     log.debug(f"num_procs  : {options.processes}")
     log.debug(f"mech_option: {options.mechanism_option or 'NULL'}")
     log.debug(f"run_path   : {options.run_path}")
-    log.debug(f"auth_mech  : {options.mechanism.name}")
+    log.debug(f"auth_mech  : {','.join(row.name for row in options.mechanism)}")
 
 
 def _start_lock(path: Path) -> LockFile:
@@ -207,20 +209,18 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
     log.info(f"master pid is: {os.getpid()}")
     try:
         user, warning = privileges.unprivileged_user(options.user)
-        module = importlib.import_module(options.mechanism.module)
+        modules = {row.name: _imported(row) for row in options.mechanism}
         entrances = sockets.made(sockets.wanted(options), starter.sockets)
     except LookupError as error:
         raise StartError(str(error.args[0])) from None
     except UnknownNameError as error:
         raise StartError(str(error)) from None
-    except ImportError as error:
-        raise StartError(f"failed to initialize mechanism {options.mechanism.name}\n{error}") from None
     except LiveSocketError as error:
         raise StartError(f"{_ANOTHER_INSTANCE}\nit listens on {error}", EXIT_ALREADY_RUNNING) from None
     except RunPathError as error:
         raise StartError(str(error)) from None
     sockets.announce(entrances)
-    planner = Planner(configuration, options, user, starter.sockets, module)
+    planner = Planner(configuration, options, user, starter.sockets, modules)
     plan = planner.first(entrances)
     for text in filter(None, (warning, *(privileges.missing_rights(pool.rights) for pool in plan.pools))):
         log.warning(text)
@@ -236,6 +236,13 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
     finally:
         entrances.remove()
         log.info(f"master exited: {os.getpid()}")
+
+
+def _imported(mechanism: Mechanism) -> ModuleType:
+    try:
+        return importlib.import_module(mechanism.module)
+    except ImportError as error:
+        raise StartError(f"failed to initialize mechanism {mechanism.name}\n{error}") from None
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ from pysaslauthd.commands.sockets import UnknownNameError, wanted
 from pysaslauthd.config.declared import DECLARED
 from pysaslauthd.config.defaults_file import read_defaults
 from pysaslauthd.config.given import DEFAULT, Effective
-from pysaslauthd.config.options import EXIT_FAILURE, SOCKET_NAME, OptionError
+from pysaslauthd.config.options import EXIT_FAILURE, SOCKET_NAME, OptionError, Options
 from pysaslauthd.config.socket_tables import LONGEST_SOCKET_PATH, SocketTable
 from pysaslauthd.config.weak import weaknesses
 from pysaslauthd.config.written import written, written_socket
 from pysaslauthd.master import places, privileges
 from pysaslauthd.master.places import UnsafePlaceError
+from pysaslauthd.master.privileges import User
 
 
 def check(configuration: Configuration) -> int:
@@ -65,7 +66,7 @@ class _Report:
             self._add_directory(
                 run_path if is_there else run_path.parent, self._of("run_path", ""), is_above=not is_there
             )
-        for file in self._options.mechanism.reads:
+        for file in {file for row in self._options.mechanism for file in row.reads}:
             path = file.path(self._options.settings)
             if self._effective.origins.get(file.setting, DEFAULT) == DEFAULT:
                 continue
@@ -104,18 +105,23 @@ class _Report:
         return f"{name} ({self._effective.origins[name]}): {text}"
 
     def add_mechanism(self) -> None:
-        """The user, the mechanism and its configuration file."""
-        options = self._options
+        """The user, the mechanisms and their configuration files."""
         try:
-            user, warning = privileges.unprivileged_user(options.user)
-            module = importlib.import_module(options.mechanism.module)
+            user, warning = privileges.unprivileged_user(self._options.user)
         except LookupError as error:
             self.errors.append(str(error.args[0]))
             return
+        self.warnings += filter(None, (warning,))
+        for options in self._options.split():
+            self._add_one(options, user)
+
+    def _add_one(self, options: Options, user: User | None) -> None:
+        try:
+            module = importlib.import_module(options.row.module)
         except ImportError as error:
-            self.errors.append(f"failed to initialize mechanism {options.mechanism.name}: {error}")
+            self.errors.append(f"failed to initialize mechanism {options.row.name}: {error}")
             return
-        self.warnings += filter(None, (warning, privileges.missing_rights(worker_rights(options, user))))
+        self.warnings += filter(None, (privileges.missing_rights(worker_rights(options, user)),))
         path = options.configuration
         if path is not None and os.geteuid() != 0 and path.exists() and not os.access(path, os.R_OK):
             self.warnings.append(f"{path}: not checked, as this user cannot read it")
@@ -138,9 +144,10 @@ def show(configuration: Configuration) -> int:
 
 
 def _notes(effective: Effective) -> Iterator[str]:
-    path = effective.options.configuration
-    if path is not None:
-        yield f"# mechanism {effective.options.mechanism.name} reads {path}, of which nothing is shown: it holds a password"
+    for options in effective.options.split():
+        if options.configuration is not None:
+            path = options.configuration
+            yield f"# mechanism {options.row.name} reads {path}, of which nothing is shown: it holds a password"
 
 
 def _sockets(effective: Effective) -> Iterator[str]:

@@ -3,12 +3,13 @@
 import functools
 import os
 import socket
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 
 from pysaslauthd import logs
 from pysaslauthd.commands import sockets
 from pysaslauthd.commands.configuration import Configuration
-from pysaslauthd.commands.sockets import UnknownNameError
+from pysaslauthd.commands.sockets import UnknownNameError, Wanted
 from pysaslauthd.config.mechanisms import Privilege
 from pysaslauthd.config.options import OptionError, Options
 from pysaslauthd.front import process as front
@@ -29,7 +30,10 @@ DRAIN_MARGIN = 15.0
 
 
 class Planner:
-    """Makes a plan at the start and at each reload. ``module`` is the mechanism, imported: children read no code from disk."""
+    """Makes a plan at the start and at each reload.
+
+    ``modules`` are the mechanisms by name, imported: children read no code from disk.
+    """
 
     def __init__(
         self,
@@ -37,18 +41,18 @@ class Planner:
         options: Options,
         user: User | None,
         inherited: tuple[InheritedSocket, ...],
-        module: ModuleType,
+        modules: Mapping[str, ModuleType],
     ) -> None:
         self._configuration = configuration
         self._options = options
         """With what the daemon started."""
         self._user = user
         self._inherited = inherited
-        self._module = module
+        self._modules = modules
 
     def first(self, entrances: Entrances) -> Plan:
         """The plan to start with. A mechanism's file that will not do is said in the log and can be mended later."""
-        files, found = files_of(self._options, self._user, self._module)
+        files, found = self._files_of(self._options, self._user)
         for line in found.warnings:
             log.warning(line)
         for line in found.errors:
@@ -75,22 +79,30 @@ class Planner:
             raise _refused(f"internal error: {logs.describe(error)}") from None
         for text in filter(None, (*options.warnings, warning)):
             log.warning(text)
-        files, found = files_of(options, user, self._module)
+        files, found = self._files_of(options, user)
         for line in found.warnings:
             log.warning(line)
         if found.errors:
-            files.close()
+            for each in files:
+                each.close()
             raise _refused(*found.errors)
+        try:
+            entrances = self._entrances(wanted, before)
+        except NotReloadedError:
+            for each in files:
+                each.close()
+            raise
+        return self._plan(options, user, files, entrances)
+
+    def _entrances(self, wanted: Iterable[Wanted], before: Plan) -> Entrances:
         try:
             entrances = sockets.made(wanted, self._inherited, before.entrances)
         except LiveSocketError as error:
-            files.close()
             raise _refused(f"another program listens on {error}") from None
         except (OSError, RunPathError) as error:
-            files.close()
             raise _refused(*str(error).splitlines()) from None
         sockets.announce(entrances, before.entrances)
-        return self._plan(options, user, files, entrances)
+        return entrances
 
     def _reread(self) -> Options:
         """What counts now, less what a reload cannot change.
@@ -105,18 +117,43 @@ class Planner:
             log.warning(text)
         return options
 
-    def _plan(self, options: Options, user: User | None, files: SealedFiles, entrances: Entrances) -> Plan:
-        mechanism, module, settings = options.mechanism, self._module, options.settings
+    def _files_of(self, options: Options, user: User | None) -> tuple[tuple[SealedFiles, ...], Inspection]:
+        """The files of each mechanism, and what is to be said of all."""
+        looked_at = [files_of(each, user, self._modules[each.row.name]) for each in options.split()]
+        found = Inspection(
+            errors=tuple(line for _, one in looked_at for line in one.errors),
+            warnings=tuple(line for _, one in looked_at for line in one.warnings),
+        )
+        return tuple(files for files, _ in looked_at), found
+
+    def _plan(
+        self, options: Options, user: User | None, files: tuple[SealedFiles, ...], entrances: Entrances
+    ) -> Plan:
+        settings = options.settings
+        each = options.split()
+        watches = {file.path(settings): None for row in options.mechanism for file in row.watches}
+        return Plan(
+            front=FrontPlan(Rights(user), functools.partial(front.run, options=options)),
+            pools=tuple(self._pool(one, user, own) for one, own in zip(each, files, strict=True)),
+            entrances=entrances,
+            files=files,
+            watches=tuple(watches) if options.cache else (),
+            drain_limit=len(each) * (settings.queue_timeout + settings.login_timeout) + DRAIN_MARGIN,
+            summary="; ".join(map(_summary, each)),
+        )
+
+    def _pool(self, options: Options, user: User | None, files: SealedFiles) -> PoolPlan:
+        module = self._modules[options.row.name]
 
         def run_worker(channel: socket.socket) -> None:
-            if mechanism.concurrency > 1:
-                concurrent.run(channel, module.Worker(options, files), settings.login_timeout)
+            if options.row.concurrency > 1:
+                concurrent.run(channel, module.Worker(options, files), options.settings.login_timeout)
             else:
                 worker.run(channel, module.Worker(options, files))
 
         rights = worker_rights(options, user)
-        pool = PoolPlan(
-            name=mechanism.name,
+        return PoolPlan(
+            name=options.row.name,
             rights=rights,
             # A retired worker may still be leaving when its successor starts.
             limit=options.most_workers + options.workers,
@@ -124,21 +161,17 @@ class Planner:
             runs_programs=rights.keeps_all,
             descriptors=files.descriptors,
         )
-        return Plan(
-            front=FrontPlan(Rights(user), functools.partial(front.run, options=options)),
-            pools=(pool,),
-            entrances=entrances,
-            files=files,
-            watches=tuple(file.path(settings) for file in mechanism.watches) if options.cache else (),
-            drain_limit=settings.queue_timeout + settings.login_timeout + DRAIN_MARGIN,
-            summary=f"{mechanism.name}, {f'{options.workers} workers' if options.processes else 'a fresh worker for each'}",
-        )
+
+
+def _summary(options: Options) -> str:
+    workers = f"{options.workers} workers" if options.processes else "a fresh worker for each"
+    return f"{options.row.name}, {workers}"
 
 
 def worker_rights(options: Options, user: User | None) -> Rights:
     """What a worker of the mechanism keeps."""
-    reads = tuple(file.path(options.settings) for file in options.mechanism.reads)
-    return Rights(user, reads, keeps_all=options.mechanism.privilege is Privilege.ALL)
+    reads = tuple(file.path(options.settings) for file in options.row.reads)
+    return Rights(user, reads, keeps_all=options.row.privilege is Privilege.ALL)
 
 
 def files_of(options: Options, user: User | None, module: ModuleType) -> tuple[SealedFiles, Inspection]:

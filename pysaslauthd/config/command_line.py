@@ -17,6 +17,7 @@ from pysaslauthd.config.given import Found, Given
 from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.config.options import EXIT_USAGE
 from pysaslauthd.config.settings import SettingError, did_you_mean
+from pysaslauthd.core.identity import RealmPolicy
 
 DEFAULT_FILE = Path("/etc/pysaslauthd.toml")
 """Read if it is there, unless another is named."""
@@ -52,6 +53,7 @@ class CommandFlag(NamedTuple):
 _OTHERS = (
     CommandFlag("d", "debug", "", "debugging (don't detach from tty, implies -V)"),
     CommandFlag("f", "foreground", "", "don't detach from tty"),
+    CommandFlag("r", "append-realm", "", "combine the realm with the login before passing to the mechanism"),
     CommandFlag("l", "no-accept-lock", "", "accepted without effect: no lock is needed here"),
     CommandFlag("o", "option", "name=value", "one of the settings below, or of those above by its long name"),
     CommandFlag("", "config", "file", f"the configuration file, default {DEFAULT_FILE} if there is one"),
@@ -76,6 +78,9 @@ FLAGS = (
     *_OTHERS,
 )
 """All options, in the order of the usage text."""
+
+_SHORTHANDS = {"debug": ("-d", "verbose", True), "append-realm": ("-r", "realm_policy", RealmPolicy.APPEND)}
+"""By the name of an option that gives a setting a value: its letter, the setting and the value."""
 
 _FOREGROUND = {"debug", "foreground"}
 
@@ -171,8 +176,9 @@ def settings_in(words: Sequence[Word], place: str = "", origin: str = "") -> Fou
 def _setting(name: str, text: str) -> Given | None:
     if name == "option":
         return _assigned(text)
-    if name == "debug":
-        return Given("verbose", value=True, origin="-d", subject="-d")
+    if name in _SHORTHANDS:
+        short, setting, value = _SHORTHANDS[name]
+        return Given(setting, value, short, short)
     declared = _SETTINGS.get("mechanism-option" if name == "host" else name)
     if declared is None:
         return None

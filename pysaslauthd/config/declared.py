@@ -7,7 +7,7 @@ import dataclasses
 import json
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
@@ -60,6 +60,8 @@ class Declared(NamedTuple):
         if _is_any_of(value, self.native):
             return self.read(_as_text(value))
         if list in self.native:
+            if not isinstance(value, list):
+                self.read(_as_text(value))  # which may say better what was expected
             raise SettingError(self._list)
         if bool in self.native:
             raise SettingError("true or false")
@@ -90,11 +92,12 @@ class Declared(NamedTuple):
                 text = self._number_in_toml(value)
             case float():
                 text = _in_time(value)
-            case Mechanism():
-                text = _quoted(value.name)
-            case frozenset() | tuple():
-                texts = sorted(map(_quoted, value))
-                text = f"[{', '.join(texts)}]" if all(texts) else ""
+            case (Mechanism(name=name),):
+                text = _quoted(name)
+            case tuple():
+                text = _listed(each.name if isinstance(each, Mechanism) else each for each in value)
+            case frozenset():
+                text = _listed(sorted(value))
             case str() | Path():
                 text = _quoted(str(value))
             case None:
@@ -144,6 +147,11 @@ def _quoted(text: str) -> str:
         return ""
     # JSON's escapes are a part of TOML's, which wants one more.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _listed(texts: Iterable[str]) -> str:
+    quoted = [_quoted(text) for text in texts]
+    return f"[{', '.join(quoted)}]" if all(quoted) else ""
 
 
 def _in_units(size: int) -> str:

@@ -86,8 +86,9 @@ def combined(sources: Iterable[Found], *, foreground: bool = False) -> Effective
         raise OptionError("\n".join(errors))
     warnings = [line for each in found for line in each.warnings]
     option = last.get("mechanism_option")
-    if option is not None and not options.mechanism.uses_option:
-        warnings.append(f"{option.subject} has no effect: mechanism {options.mechanism.name} takes no option")
+    if option is not None and not any(row.uses_option for row in options.mechanism):
+        names = " and ".join(row.name for row in options.mechanism)
+        warnings.append(f"{option.subject} has no effect: mechanism {names} takes no option")
     origins = {name: last[name].origin if name in last else DEFAULT for name in DECLARED}
     return Effective(dataclasses.replace(options, warnings=tuple(warnings)), origins)
 

@@ -55,13 +55,15 @@ class Flag(NamedTuple):
     """How its argument is read, where the original's unit is not ours."""
 
 
-def read_mechanism(text: str) -> Mechanism:
-    """The row of a mechanism, by its name in any case."""
-    try:
-        return MECHANISMS[text.strip().lower()]
-    except KeyError:
-        hint = did_you_mean(text.strip().lower(), MECHANISMS)
-        raise SettingError(f"one of {', '.join(MECHANISMS)}", hint) from None
+def read_mechanisms(text: str) -> tuple[Mechanism, ...]:
+    """The rows of mechanisms, by their names in any case, with commas between."""
+    names = [name.strip().lower() for name in text.split(",")]
+    for name in names:
+        if name not in MECHANISMS:
+            raise SettingError(f"one of {', '.join(MECHANISMS)}", did_you_mean(name, MECHANISMS))
+    if len(set(names)) < len(names):
+        raise SettingError("each mechanism once")
+    return tuple(MECHANISMS[name] for name in names)
 
 
 def read_user(text: str) -> str:
@@ -123,10 +125,10 @@ def _option(
 class Options:
     """What counts, whoever said it. Paths are absolute, times in seconds, sizes in bytes."""
 
-    mechanism: Mechanism = _option(
+    mechanism: tuple[Mechanism, ...] = _option(
         ...,
-        read_mechanism,
-        "selects the authentication mechanism to use",
+        read_mechanisms,
+        "selects the authentication mechanism to use; several, with commas between, are asked in turn",
         Flag(
             "a",
             "mech",
@@ -163,9 +165,6 @@ class Options:
         f"lifetime of a cached credential, default {DEFAULT_CACHE_TIMEOUT:.0f}",
         Flag("t", "seconds", "cache timeout must be positive", _read_lifetime_flag),
     )
-    append_realm: bool = _option(
-        False, read_switch, "combine the realm with the login before passing to the mechanism", Flag("r")
-    )
     verbose: bool = _option(
         False, read_switch, "log details and successful logins", Flag("V"), needs_restart=True
     )
@@ -181,6 +180,16 @@ class Options:
     """Of the configuration file. Without any there is one, with the defaults of all keys."""
     warnings: tuple[str, ...] = ()
 
+    def split(self) -> "tuple[Options, ...]":
+        """The same for each mechanism alone, in the order in which they are asked."""
+        return tuple(dataclasses.replace(self, mechanism=(row,)) for row in self.mechanism)
+
+    @property
+    def row(self) -> Mechanism:
+        """The mechanism of options that are for one alone; see :meth:`split`."""
+        (row,) = self.mechanism
+        return row
+
     @property
     def default_socket(self) -> Path:
         """The path of a socket that names none."""
@@ -189,35 +198,25 @@ class Options:
     @property
     def configuration(self) -> Path | None:
         """The mechanism's configuration file, if it has one. A relative path begins at the run path, as the original's."""
-        default = self.mechanism.configuration
+        default = self.row.configuration
         return default and self.run_path / (self.mechanism_option or default)
-
-    @property
-    def cache_kib(self) -> int | None:
-        """The size of the cache in the unit of ``-s``."""
-        return self.cache_size and self.cache_size >> 10
-
-    @property
-    def cache_seconds(self) -> float | None:
-        """The lifetime of a cached credential, None if it has no end."""
-        return None if math.isinf(self.cache_timeout) else self.cache_timeout
 
     @property
     def workers(self) -> int:
         """How many are kept ready. Under ``-n 0``, where each serves one login, as many as by default."""
         if not self.processes:
             return DEFAULT_PROCESSES
-        return min(self.processes, self.mechanism.most_kept or self.processes)
+        return min(self.processes, self.row.most_kept or self.processes)
 
     @property
     def concurrency(self) -> int:
         """Logins that one worker has in hand at a time."""
-        return self.mechanism.concurrency if self.processes else 1
+        return self.row.concurrency if self.processes else 1
 
     @property
     def most_workers(self) -> int:
         """How many there may be while logins wait."""
-        return max(self.workers, self.settings.most_workers if self.mechanism.is_elastic else 0)
+        return max(self.workers, self.settings.most_workers if self.row.is_elastic else 0)
 
     @property
     def name_places(self) -> int:
@@ -227,4 +226,4 @@ class Options:
     @property
     def share(self) -> int:
         """Logins after which a worker is replaced: ``-n 0`` is a share of one, not another code path."""
-        return (self.settings.worker_share or self.mechanism.share) if self.processes else 1
+        return (self.settings.worker_share or self.row.share) if self.processes else 1

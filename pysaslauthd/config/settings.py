@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from pysaslauthd.core.identity import is_service_name
+from pysaslauthd.core.identity import RealmPolicy, is_service_name
 from pysaslauthd.core.wire import LARGEST_FIELD, Limits
 
 _UNITS_OF_TIME = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -64,6 +64,18 @@ def read_names(text: str) -> frozenset[str]:
     return frozenset(filter(None, (name.strip() for name in text.split(","))))
 
 
+def read_some_of(*choices: str) -> Callable[[str], frozenset[str]]:
+    """A reader of some of these names, in any case, with commas between."""
+
+    def read(text: str) -> frozenset[str]:
+        names = frozenset(name.lower() for name in read_names(text))
+        if not names <= set(choices):
+            raise SettingError(f"some of {', '.join(choices)}")
+        return names
+
+    return read
+
+
 def read_size(text: str) -> int:
     """Bytes: a whole number, with ``KiB``, ``MiB`` or ``GiB`` behind it if wanted; above 0."""
     match = re.fullmatch(r"(\d{1,9})\s*([a-z]*)", text.strip().lower())
@@ -105,7 +117,7 @@ def count_between(least: int, most: int) -> Callable[[str], int]:
     """A reader of whole numbers from ``least`` to ``most``."""
 
     def read(text: str) -> int:
-        number = int(text) if re.fullmatch(r"\d{1,9}", text.strip()) else -1
+        number = int(text) if re.fullmatch(r"\d{1,10}", text.strip()) else -1
         if not least <= number <= most:
             raise SettingError(f"a whole number from {least} to {most}")
         return number
@@ -146,6 +158,14 @@ class Settings:
     service: str = _setting(
         "saslauthd", read_service, "the PAM service of a request that names none (mechanism pam)"
     )
+    realm_policy: RealmPolicy = _setting(
+        RealmPolicy.LOGIN,
+        lambda text: RealmPolicy(one_of(*RealmPolicy)(text)),
+        "what the mechanism sees as the login: " + ", ".join(f'"{policy}"' for policy in RealmPolicy),
+    )
+    realms: frozenset[str] = _setting(
+        frozenset(), read_names, "realms that are accepted, of requests that have one; empty for all"
+    )
     unavailable: str = _setting(
         "close",
         one_of("close", "no"),
@@ -172,6 +192,11 @@ class Settings:
     login_timeout: float = _setting(30.0, read_duration, "a login without an answer by then is unavailable")
     queue_timeout: float = _setting(10.0, read_duration, "a login that no worker took by then is unavailable")
     queue_length: int = _setting(1024, count_between(1, 1_000_000), "logins that may wait for a worker")
+    next_on: frozenset[str] = _setting(
+        frozenset({"reject", "unknown", "unavailable"}),
+        read_some_of("reject", "unknown", "unavailable"),
+        "with several mechanisms, when the next is asked: reject (a wrong password), unknown (no such user), unavailable",
+    )
     name_places: int | None = _setting(
         None,
         count_between(1, 1_000_000),

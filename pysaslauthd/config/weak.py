@@ -31,7 +31,7 @@ def _of_the_cache(options: Options) -> Iterator[tuple[str, str]]:
         return
     if math.isinf(options.cache_timeout):
         yield "cache_timeout", "never: a password that was right once is taken until the next reload"
-    elif not options.mechanism.watches and options.cache_timeout > HOUR:
+    elif not all(row.watches for row in options.mechanism) and options.cache_timeout > HOUR:
         hours = options.cache_timeout / HOUR
         yield (
             "cache_timeout",
@@ -61,5 +61,6 @@ def _of_limits(options: Options) -> Iterator[tuple[str, str]]:
         yield "queue_length", f"{settings.queue_length} logins may wait, with all their passwords in memory"
     if settings.connections > MOST_CONNECTIONS:
         yield "connections", f"{settings.connections} clients at a time, each with a descriptor of the front"
-    if options.mechanism.is_elastic and options.share > LARGEST_PAM_SHARE:
-        yield "worker_share", f"a worker that leaks is replaced after {options.share} logins only"
+    for each in options.split():
+        if each.row.is_elastic and each.share > LARGEST_PAM_SHARE:
+            yield "worker_share", f"a worker that leaks is replaced after {each.share} logins only"

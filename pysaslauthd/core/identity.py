@@ -1,5 +1,6 @@
 """Who logs in, as cache, mechanism and log see it."""
 
+import enum
 import re
 from typing import NamedTuple
 
@@ -25,15 +26,37 @@ class Identity(NamedTuple):
         return (self.client_address or b"").partition(b";")[0]
 
 
-def identify(request: Request, *, append_realm: bool) -> Identity:
-    """Apply the realm policy: with ``append_realm`` (``-r``) a realm that is there joins the login.
+class RealmPolicy(enum.StrEnum):
+    """What the mechanism is to see as the login."""
 
-    As in the original, a login that has an ``@`` already gets the realm all the same.
-    """
+    LOGIN = "login"
+    """The login as it came."""
+    APPEND = "login@realm"
+    """With the realm, if there is one: the original's ``-r``. A login that has an ``@`` already gets it all the same."""
+    APPEND_MISSING = "login@realm unless it has one"
+    """The same for a login without an ``@``."""
+    STRIP = "strip"
+    """Without what is behind the last ``@``."""
+
+
+def identify(request: Request, policy: RealmPolicy) -> Identity:
+    """Who logs in, after the realm policy."""
     login = request.login
-    if append_realm and request.realm:
+    if policy is RealmPolicy.STRIP:
+        # Nothing would be left of "@realm": that is no login with a realm, but a strange one.
+        login = login.rpartition(b"@")[0] or login
+    elif request.realm and (
+        policy is RealmPolicy.APPEND or (policy is RealmPolicy.APPEND_MISSING and b"@" not in login)
+    ):
         login = login + b"@" + request.realm
     return Identity(login, request.service, request.realm, request.client_address)
+
+
+def realm_of(request: Request) -> bytes:
+    """The realm that a request is about: its own, or what is behind the last ``@`` of its login; empty for none."""
+    if request.realm or b"@" not in request.login:
+        return request.realm
+    return request.login.rpartition(b"@")[2]
 
 
 def is_service_name(service: bytes) -> bool:

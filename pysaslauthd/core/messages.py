@@ -37,6 +37,12 @@ _LENGTH = struct.Struct("!H")
 _NO_TEXT = counted(b"")
 _SUCCESS = (Verdict.ACCEPT, Cause.NONE, 0)
 _VERDICTS = {int(verdict): verdict for verdict in Verdict}
+SAYABLE = {
+    Verdict.ACCEPT: {Cause.NONE},
+    Verdict.REJECT: {Cause.WRONG_PASSWORD, Cause.UNKNOWN_USER, Cause.ACCOUNT, Cause.REQUEST},
+    Verdict.UNAVAILABLE: {Cause.BACKEND, Cause.DEADLINE, Cause.CRASH},
+}
+"""What a worker may give as the cause of a verdict; the others are the front's."""
 _CAUSES = {int(cause): cause for cause in Cause}
 
 
@@ -169,6 +175,8 @@ def decode_for_front(packet: bytes) -> Status | Result:
             return Result(number, ACCEPTED, memory_kib, is_spent)
         reason, *details = _texts(packet)
         answer = Answer(_VERDICTS[verdict], _CAUSES[cause], reason, delay_ms, tuple(details))
+        if answer.cause not in SAYABLE[answer.verdict]:
+            raise MessageError(f"{answer.verdict.name} for {answer.cause.name}, which no worker can say")
         return Result(number, answer, memory_kib, is_spent)
     except (struct.error, ValueError, KeyError):
         raise MessageError(f"malformed message {kind!r} from a worker") from None

@@ -15,8 +15,8 @@ BUCKETS_PER_SLOT = 6
 BYTES_PER_SLOT = 576
 """Of the original's file, which ``-s`` gives the size of; ours has as many entries as fit there."""
 
-DEFAULT_KIB = 963
-"""What makes the 1,711 slots that the original has without ``-s``, as nearly as KiB can say it."""
+DEFAULT_SIZE = 963 << 10
+"""Bytes. What makes the 1,711 slots that the original has without ``-s``, as nearly as KiB can say it."""
 
 Key = tuple[bytes, bytes, bytes]
 """Login, realm and service: never joined, or ``a`` and ``bc`` would be ``ab`` and ``c``."""
@@ -82,13 +82,14 @@ class CredentialCache:
             del self._requests[request]
             return False
         self._entries.move_to_end(key)
+        self._requests.move_to_end(request)
         return True
 
-    def note(self, request: bytes, key: Key) -> None:
-        """Have a request, given by its digest, lead to the entry of ``key``, which made it right."""
+    def note(self, request: bytes, key: Key, digest: bytes) -> None:
+        """Have a request, given by its digest, lead to the entry of ``key``, if that is of its password."""
         entry = self._entries.get(key)
-        if entry is None:
-            return  # all was forgotten while it was on its way
+        if entry is None or not hmac.compare_digest(entry.digest, digest):
+            return  # all was forgotten while it was on its way, and another password may be right by now
         self._requests[request] = key, entry
         self._requests.move_to_end(request)
         _bound(self._requests, self._options.capacity)
@@ -125,15 +126,27 @@ class CredentialCache:
         """To be noted when the mechanism is asked, and given to :meth:`learn` with what it said."""
         return Dispatch(now, self._epoch)
 
+    def is_current(self, dispatch: Dispatch) -> bool:
+        """Whether nothing was forgotten since a question was asked."""
+        return dispatch.epoch == self._epoch
+
     def learn(self, key: Key, digest: bytes, answer: Answer, dispatch: Dispatch) -> None:
         """Remember an answer, if it is worth it and all was not forgotten since the question was asked."""
-        if dispatch.epoch != self._epoch:
+        if not self.is_current(dispatch):
             return
         if answer.verdict is Verdict.ACCEPT:
             self._entries[key] = _Entry(digest, dispatch.time + self._options.lifetime)
             self._entries.move_to_end(key)
             _bound(self._entries, self._options.capacity)
-        elif self._options.rejected_lifetime and answer.cause is Cause.WRONG_PASSWORD:
+            return
+        entry = self._entries.get(key)
+        if (
+            answer.verdict is Verdict.REJECT
+            and entry is not None
+            and hmac.compare_digest(entry.digest, digest)
+        ):
+            del self._entries[key]  # it is right no more, not even while nobody can be asked
+        if self._options.rejected_lifetime and answer.cause is Cause.WRONG_PASSWORD:
             expires = dispatch.time + self._options.rejected_lifetime
             self._rejections[key, digest] = _Rejection(answer, expires)
             self._rejections.move_to_end((key, digest))
@@ -147,16 +160,16 @@ class CredentialCache:
         self._requests.clear()
 
 
-def capacity_of(kib: int) -> int:
-    """How many entries ``-s`` means: as many as the original keeps in so many KiB."""
-    return max(1, kib * 1024 // BYTES_PER_SLOT) * BUCKETS_PER_SLOT
+def capacity_of(size: int) -> int:
+    """How many entries ``-s`` means: as many as the original keeps in so many bytes."""
+    return max(1, size // BYTES_PER_SLOT) * BUCKETS_PER_SLOT
 
 
 def cache_options(options: Options) -> CacheOptions:
     """What the command line says of it."""
     return CacheOptions(
-        capacity=capacity_of(options.cache_kib or DEFAULT_KIB),
-        lifetime=float("inf") if options.cache_seconds is None else float(options.cache_seconds),
+        capacity=capacity_of(options.cache_size or DEFAULT_SIZE),
+        lifetime=options.cache_timeout,
         rejected_lifetime=options.settings.cache_rejected,
         stale_lifetime=options.settings.cache_stale,
     )

@@ -1,6 +1,6 @@
 """Who is next: the logins that wait for a worker, so that nobody waits for a guesser.
 
-Three rules, each for one kind of attack.
+Three rules, each for one kind of attack, and a fourth for who wants it: no more than so many refusals a second.
 
 - *One name is guessed.* A name has a number of places: in the queue, in a worker, or in the delay
   of a refusal. Who comes for it beyond that waits behind them and takes nobody else's turn. So one
@@ -94,9 +94,13 @@ class FairQueue:
 
     def add(self, ticket: Ticket, now: float) -> str:
         """Take a login in, or say why not."""
-        if len(self) >= self._options.length:
-            return QUEUE_IS_FULL
         ticket.standing = self._names.standing(ticket.name, ticket.digest, now)
+        vouched, known, unknown = self._ready
+        strangers = len(unknown) + self._behind
+        # Room of their own for either, so that no flood of strangers turns away whom something speaks for.
+        alike = strangers if ticket.standing is Standing.UNKNOWN else len(vouched) + len(known)
+        if alike >= self._options.length or len(self) >= 2 * self._options.length:
+            return QUEUE_IS_FULL
         if ticket.standing is Standing.VOUCHED:
             self._make_ready(ticket, now)
             return ""
@@ -150,7 +154,7 @@ class FairQueue:
             self._names.accepted(ticket.name, ticket.digest)
             self._vouch_for(ticket.name, now)
         elif answer.verdict is Verdict.REJECT:
-            self._names.refused(ticket.name, now)
+            self._names.refused(ticket.name, ticket.digest, now)
         if ticket.standing is not Standing.VOUCHED and answer.verdict is not Verdict.REJECT:
             self._allowance.give_back()
 

@@ -6,34 +6,28 @@ from typing import NamedTuple
 
 from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, unavailable
-from pysaslauthd.core.identity import Identity, identify, is_service_name
+from pysaslauthd.core.identity import Identity, identify, is_service_name, realm_of
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, key_of
+from pysaslauthd.front.chain import Chain, Question
 from pysaslauthd.front.digests import Digests
-from pysaslauthd.front.known_names import name_of
+from pysaslauthd.front.known_names import Standing
 from pysaslauthd.front.shedding import Shedding
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Asker, Ticket
-from pysaslauthd.front.waiting_room import WaitingRoom
 from pysaslauthd.logs import log
 
 _NO_SERVICE_NAME = rejected(Cause.REQUEST, "service is no name of a file")
+_NO_REALM = rejected(Cause.REQUEST, "realm is not accepted")
 NO_SEAT = unavailable(Cause.SHED, "too many clients are connected")
 _ACCEPTED_STALE = ACCEPTED._replace(details=("accepted from the cache: the backend cannot be asked",))
-
-
-class _Question(NamedTuple):
-    """A request, all of it, with what stands for its password."""
-
-    identity: Identity
-    digest: bytes
 
 
 class _Pending(NamedTuple):
     """A question that was asked, and when. ``request`` is the digest of the whole of it, if it came in one piece."""
 
-    ticket: Ticket
+    askers: list[Asker]
     dispatch: Dispatch
     request: bytes | None
 
@@ -42,29 +36,33 @@ class Gate:
     """Every login comes through here once, and leaves with exactly one answer and its log line."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, room: WaitingRoom, options: Options, statistics: Statistics
+        self, loop: asyncio.AbstractEventLoop, chain: Chain, options: Options, statistics: Statistics
     ) -> None:
         self._loop = loop
-        self._room = room
+        self._chain = chain
         self._statistics = statistics
-        self._append_realm = options.append_realm
-        self._mechanism = options.mechanism
+        self._realm_policy = options.settings.realm_policy
+        self._realms = frozenset(os.fsencode(realm.lower()) for realm in options.settings.realms)
         self._verbose = options.verbose
         self._digests = Digests()
-        self.has_cache = options.cache
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
-        self._uncached = frozenset(map(os.fsencode, options.settings.uncached_services))
-        self._pending: dict[_Question, _Pending] = {}
+        settings = options.settings
+        self._uncached = frozenset(os.fsencode(service.lower()) for service in settings.uncached_services)
+        self._default_service = os.fsencode(settings.service) if chain.names_service_files else b""
+        self._pending: dict[Question, _Pending] = {}
         self._shedding = Shedding(loop)
 
     def login(self, request: Request, asker: Asker, whole: bytes | None = None) -> None:
         """Find the answer to ``request``; ``asker`` hears it. ``whole``: the same as it came, if in one piece."""
-        identity = identify(request, append_realm=self._append_realm)
-        if self._mechanism.names_service_files and not is_service_name(identity.service):
+        identity = identify(request, self._realm_policy)
+        if self._realms and not self._is_accepted(realm_of(request)):
+            self._tell(identity, _NO_REALM, asker)
+            return
+        if self._chain.names_service_files and not is_service_name(identity.service):
             self._tell(identity, _NO_SERVICE_NAME, asker)
             return
-        question = _Question(identity, self._digests.of(request.password))
-        cache = None if identity.service in self._uncached else self._cache
+        question = Question(identity, self._digests.of(request.password))
+        cache = None if self._is_uncached(identity.service) else self._cache
         remembered = None if cache is None else self._remembered(cache, question)
         if remembered is not None:
             self._tell(identity, remembered, asker)
@@ -72,7 +70,7 @@ class Gate:
             self.shed(NO_SEAT.reason)
             asker.hear(NO_SEAT)
         elif cache is None:
-            self._room.submit(self._ticket(question, request.password, asker))
+            self._chain.ask(question, request.password, [asker], self._ended)
         else:
             self._ask(cache, question, request.password, asker, whole)
 
@@ -99,7 +97,14 @@ class Gate:
         self._statistics.shed += 1
         return self._shedding.add(reason)
 
-    def _remembered(self, cache: CredentialCache, question: _Question) -> Answer | None:
+    def _is_accepted(self, realm: bytes) -> bool:
+        return not realm or realm.lower() in self._realms
+
+    def _is_uncached(self, service: bytes) -> bool:
+        # As PAM sees it: by its default, and in small letters.
+        return (service or self._default_service).lower() in self._uncached
+
+    def _remembered(self, cache: CredentialCache, question: Question) -> Answer | None:
         key = key_of(question.identity)
         now = self._loop.time()
         remembered = (
@@ -114,25 +119,21 @@ class Gate:
     def _ask(
         self,
         cache: CredentialCache,
-        question: _Question,
+        question: Question,
         password: Secret,
         asker: Asker,
         whole: bytes | None,
     ) -> None:
         pending = self._pending.get(question)
-        if pending is not None:
+        if pending is not None and cache.is_current(pending.dispatch):
             # The same in every field, so it is the same client's, asking twice: one answer does for both.
-            pending.ticket.askers.append(asker)
+            pending.askers.append(asker)
             self._statistics.joined += 1
             return
-        ticket = self._ticket(question, password, asker)
+        askers = [asker]
         request = None if whole is None or self._verbose else self._digests.of_bytes(whole)
-        self._pending[question] = _Pending(ticket, cache.dispatch(self._loop.time()), request)
-        self._room.submit(ticket)
-
-    def _ticket(self, question: _Question, password: Secret, asker: Asker) -> Ticket:
-        name = name_of(question.identity, uses_realm=self._mechanism.uses_realm)
-        return Ticket(question.identity, password, name, question.digest, asker, self._ended)
+        self._pending[question] = _Pending(askers, cache.dispatch(self._loop.time()), request)
+        self._chain.ask(question, password, askers, self._ended)
 
     def _ended(self, ticket: Ticket, answer: Answer) -> None:
         """The mechanism has spoken, or will not."""
@@ -140,19 +141,23 @@ class Gate:
             answer = self._learn(self._cache, ticket, answer)
         for asker in ticket.askers:
             if answer.cause is Cause.SHED:
-                asker.hear(answer._replace(delay_ms=int(self.shed(answer.reason) * 1000)))
+                hold = self.shed(answer.reason)
+                is_stranger = ticket.standing is Standing.UNKNOWN
+                asker.hear(answer._replace(delay_ms=int(hold * 1000) if is_stranger else 0))
             else:
-                self._tell(ticket.identity, answer, asker)
+                self._tell(ticket.identity, answer, asker, ticket.mechanism)
 
     def _learn(self, cache: CredentialCache, ticket: Ticket, answer: Answer) -> Answer:
         """Remember what may be; the answer that counts."""
-        pending = self._pending.pop(_Question(ticket.identity, ticket.digest), None)
-        if pending is None:
-            return answer
+        question = Question(ticket.identity, ticket.digest)
+        pending = self._pending.get(question)
+        if pending is None or pending.askers is not ticket.askers:
+            return answer  # not cached; or all was forgotten since, and the same has been asked anew
+        del self._pending[question]
         key = key_of(ticket.identity)
         cache.learn(key, ticket.digest, answer, pending.dispatch)
         if answer.verdict is Verdict.ACCEPT and pending.request is not None:
-            cache.note(pending.request, key)
+            cache.note(pending.request, key, ticket.digest)
         if answer.cause is Cause.BACKEND and cache.has_stale(key, ticket.digest, self._loop.time()):
             self._statistics.cache_stale += 1
             return _ACCEPTED_STALE
@@ -163,40 +168,41 @@ class Gate:
         self._statistics.malformed += 1
         log.error(str(error))
 
-    def _tell(self, identity: Identity, answer: Answer, asker: Asker) -> None:
-        self._note(identity, answer)
+    def _tell(self, identity: Identity, answer: Answer, asker: Asker, mechanism: str = "") -> None:
+        self._note(identity, answer, mechanism or self._chain.names)
         asker.hear(answer)
 
-    def _note(self, identity: Identity, answer: Answer) -> None:
+    def _note(self, identity: Identity, answer: Answer, mechanism: str) -> None:
         match answer.verdict:
             case Verdict.ACCEPT:
                 self._statistics.accepted += 1
                 if self._verbose:
-                    log.debug("auth success", **self._fields(identity))
+                    log.debug("auth success", **_fields(identity, mechanism))
             case Verdict.REJECT:
                 self._statistics.rejected += 1
-                log.info("auth failure", **self._fields(identity), reason=answer.reason or "Unknown")
+                log.info("auth failure", **_fields(identity, mechanism), reason=answer.reason or "Unknown")
             case Verdict.UNAVAILABLE:
-                self._note_unavailable(identity, answer)
+                self._note_unavailable(identity, answer, mechanism)
         if self._verbose:
             for line in answer.details:
                 log.debug(line)
 
-    def _note_unavailable(self, identity: Identity, answer: Answer) -> None:
+    def _note_unavailable(self, identity: Identity, answer: Answer, mechanism: str) -> None:
         if answer.cause is Cause.GONE:
             self._statistics.gone += 1
         else:
             self._statistics.unavailable += 1
-            log.error("auth unavailable", **self._fields(identity), reason=answer.reason or "Unknown")
+            log.error("auth unavailable", **_fields(identity, mechanism), reason=answer.reason or "Unknown")
 
-    def _fields(self, identity: Identity) -> dict[str, bytes | str]:
-        # The order is that of the original's line; filters match it as a whole.
-        fields: dict[str, bytes | str] = {
-            "user": identity.login,
-            "service": identity.service,
-            "realm": identity.realm,
-        }
-        if identity.client_address is not None:
-            fields["remote"] = identity.client_address
-        fields["mech"] = self._mechanism.name
-        return fields
+
+def _fields(identity: Identity, mechanism: str) -> dict[str, bytes | str]:
+    # The order is that of the original's line; filters match it as a whole.
+    fields: dict[str, bytes | str] = {
+        "user": identity.login,
+        "service": identity.service,
+        "realm": identity.realm,
+    }
+    if identity.client_address is not None:
+        fields["remote"] = identity.client_address
+    fields["mech"] = mechanism
+    return fields

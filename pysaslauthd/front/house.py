@@ -16,7 +16,7 @@ from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.front import peers
 from pysaslauthd.front.client import CHUNK, DONT_WAIT, SEND_FLAGS, Client, ClientOptions
 from pysaslauthd.front.gate import NO_SEAT, Gate
-from pysaslauthd.front.listener import Listener, connection_of
+from pysaslauthd.front.listener import EXHAUSTED_PAUSE, Listener, connection_of
 from pysaslauthd.front.refusals import Refusals
 from pysaslauthd.front.seats import Seats
 from pysaslauthd.front.statistics import Statistics
@@ -25,6 +25,10 @@ from pysaslauthd.logs import log
 NEWCOMERS_PER_TURN = 4
 """Clients whose requests are taken apart before it is looked again who has come, so that a flood of guesses holds up nobody
 who can be answered at once."""
+
+
+MOST_WAITING = 1024
+"""Clients that are taken of a socket when nobody is accepted any more: as many as have room to wait, where we made it."""
 
 
 class House:
@@ -49,6 +53,7 @@ class House:
         self._newcomers: deque[tuple[Client, bytes]] = deque()
         self._refusals = Refusals(loop)
         self._on_empty: Callable[[], None] | None = None
+        self._is_draining = False
         self._listeners = [Listener(loop, each, self) for each in entrances]
 
     def __len__(self) -> int:
@@ -60,13 +65,15 @@ class House:
         ``hands_over``: not even those where another listens after us, as they lose nothing by waiting
         for him, and the more we take, the later he comes.
         """
+        self._is_draining = True
         for listener in self._listeners:
             takes_waiting = not (hands_over and listener.outlives_us)
-            while takes_waiting and not self._seats.is_full and listener.accept():
-                pass
+            # No more than can wait there: where another front takes over, they go on coming.
+            for _ in range(MOST_WAITING if takes_waiting else 0):
+                if self._seats.is_full or not listener.accept():
+                    break
             listener.close()
-        # Not before all are taken: one that leaves meanwhile is not the last.
-        self._on_empty = on_empty
+        self._on_empty = on_empty  # not before, or the first to leave would be the last
         for client in self._seats.idle():
             client.hurry()
         self._check_empty()
@@ -82,6 +89,7 @@ class House:
             ours, theirs = socket.socketpair()
         except OSError as error:
             log.error(f"cannot serve a probe: {error.strerror}")
+            self.loop.call_later(EXHAUSTED_PAUSE, self.probe, served)  # the master asks no second time
             return
         ours.shutdown(socket.SHUT_WR)
 
@@ -118,6 +126,9 @@ class House:
         if is_known and self._is_told(connection):
             return
         uid = peers.user_of(connection)
+        if is_known and not self._seats.has_room(uid):
+            connection.close()  # it has its answer, for which nobody need leave
+            return
         if not self._seats.has_room(uid) and not self._close(self._seats.who_leaves(uid)):
             self._turn_away(connection)
             return
@@ -154,19 +165,24 @@ class House:
         """Say OK, and whether that was all; if not, there is more to read before it may be closed."""
         try:
             connection.send(self._accepted, SEND_FLAGS)
-            if connection.recv(CHUNK, DONT_WAIT):
-                return False
-        except BlockingIOError:
-            pass
         except OSError:
             self.statistics.unheard += 1
-        connection.close()
-        return True
+            connection.close()
+            return True
+        try:
+            is_more = bool(connection.recv(CHUNK, DONT_WAIT))
+        except OSError:
+            is_more = False
+        if not is_more:
+            connection.close()
+        return not is_more
 
     def waits_for(self, client: Client) -> None:
         """See :class:`Host`."""
         self._seats.is_silent(client)
         self._patience.add(client)
+        if self._is_draining:
+            client.hurry()
 
     def has_asked(self, client: Client) -> None:
         """See :class:`Host`."""
@@ -175,10 +191,9 @@ class House:
 
     def may_wait(self, client: Client) -> bool:
         """See :class:`Host`."""
-        if not self._seats.has_room_to_wait(client.uid) and not self._close(
-            self._seats.who_need_not_wait(client.uid)
-        ):
-            return False
+        while not self._seats.has_room_to_wait(client.uid):
+            if not self._close(self._seats.who_need_not_wait(client.uid)):
+                return False
         self._seats.waits(client)
         return True
 

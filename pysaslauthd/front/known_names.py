@@ -64,10 +64,14 @@ class KnownNames:
             oldest, _ = self._digests.popitem(last=False)
             self._refused.pop(oldest, None)
 
-    def refused(self, name: Name, now: float) -> None:
-        """A mechanism said no."""
-        if name in self._digests:
-            self._refused[name] = now
+    def refused(self, name: Name, digest: bytes, now: float) -> None:
+        """A mechanism said no. What was right before and is so no more vouches for nobody."""
+        known = self._digests.get(name)
+        if known is None:
+            return
+        self._refused[name] = now
+        if hmac.compare_digest(known, digest):
+            self._digests[name] = b""
 
 
 def name_of(identity: Identity, *, uses_realm: bool) -> Name:

@@ -59,7 +59,7 @@ class PoolOptions(NamedTuple):
     def of(cls, options: Options) -> "PoolOptions":
         """What the command line says of it."""
         return cls(
-            name=options.mechanism.name,
+            name=options.row.name,
             size=options.workers,
             most=options.most_workers,
             share=options.share,

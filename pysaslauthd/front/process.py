@@ -13,6 +13,7 @@ from pysaslauthd.config.options import Options
 from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.verbs import ForFront, ToFront
 from pysaslauthd.descriptors import open_descriptors
+from pysaslauthd.front.chain import Chain, Link
 from pysaslauthd.front.client import ClientOptions
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.house import House
@@ -40,18 +41,15 @@ class _Front:
         self._loop.set_exception_handler(self._on_exception)
         self._statistics = Statistics()
         self._master = MasterLink(self._loop, channel, self._heard, self._loop.stop)
-        self._room = WaitingRoom(self._loop, WaitingOptions.of(options))
-        self._pool = Pool(
-            self._loop,
-            0,
-            PoolOptions.of(options),
-            self._master,
-            self._room,
-            self._statistics,
-            self._master.ready,
-        )
-        self._room.open(self._pool)
-        self._gate = Gate(self._loop, self._room, options, self._statistics)
+        self._rooms: list[WaitingRoom] = []
+        self._pools: list[Pool] = []
+        self._not_ready = len(options.mechanism)
+        for each in options.split():
+            self._add_mechanism(each)
+        links = [Link(row, room) for row, room in zip(options.mechanism, self._rooms, strict=True)]
+        settings = options.settings
+        chain = Chain(self._loop, links, settings.next_on, settings.queue_timeout + settings.login_timeout)
+        self._gate = Gate(self._loop, chain, options, self._statistics)
         self._house = House(
             self._loop,
             entrances,
@@ -61,6 +59,26 @@ class _Front:
             self._statistics,
         )
 
+    def _add_mechanism(self, options: Options) -> None:
+        room = WaitingRoom(self._loop, WaitingOptions.of(options))
+        pool = Pool(
+            self._loop,
+            len(self._pools),
+            PoolOptions.of(options),
+            self._master,
+            room,
+            self._statistics,
+            self._one_is_ready,
+        )
+        room.open(pool)
+        self._rooms.append(room)
+        self._pools.append(pool)
+
+    def _one_is_ready(self) -> None:
+        self._not_ready -= 1
+        if not self._not_ready:
+            self._master.ready()
+
     def run(self) -> None:
         """Until there is nothing left to do."""
         self._loop.run_forever()
@@ -68,13 +86,13 @@ class _Front:
     def _heard(self, message: ForFront, channel: socket.socket | None) -> None:
         match message.verb:
             case ToFront.WORKER if channel is not None:
-                self._pool.adopt(message.number, channel)
+                self._pools[message.pool].adopt(message.number, channel)
             case ToFront.WORKER:
                 # No descriptor was free for its channel, so the system dropped it on the way.
                 self._master.kill(message.number)
                 self._master.want(message.pool)
             case ToFront.GONE:
-                self._pool.gone(message.number)
+                self._pools[message.pool].gone(message.number)
             case ToFront.DRAIN:
                 self._house.drain(self._loop.stop)
             case ToFront.HAND_OVER:
@@ -88,10 +106,11 @@ class _Front:
 
     def _report(self) -> None:
         self._statistics.clients = len(self._house)
-        self._statistics.queued = len(self._room)
+        self._statistics.queued = sum(map(len, self._rooms))
         counts = dataclasses.asdict(self._statistics)
         log.info("statistics", process="front", descriptors=len(open_descriptors()), **counts)
-        self._pool.probe()
+        for pool in self._pools:
+            pool.probe()
 
     def _on_exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """Clients catch their own errors, so this is one of the front itself: it starts anew."""
@@ -105,7 +124,7 @@ def room_for_clients(options: Options) -> int:
     """How many clients may be connected: as many as set, or as many as there are descriptors for."""
     wanted = options.settings.connections
     # Retired workers may still be leaving when their successors are there.
-    others = options.most_workers + options.workers + SPARE_DESCRIPTORS
+    others = sum(each.most_workers + each.workers for each in options.split()) + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted + others:
         soft = wanted + others if hard == resource.RLIM_INFINITY else min(wanted + others, hard)

@@ -15,4 +15,4 @@ def is_busy() -> bool:
         running = int(LOADAVG.read_text().split()[3].partition("/")[0])
     except (OSError, ValueError, IndexError):
         return False
-    return running - 1 > (os.cpu_count() or 1)
+    return running - 1 > len(os.sched_getaffinity(0))

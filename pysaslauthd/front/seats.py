@@ -33,7 +33,7 @@ class _Peer(Generic[G]):
         self.idle: OrderedDict[G, int] = OrderedDict()
         self.waiting: set[G] = set()
         self.failing: OrderedDict[G, int] = OrderedDict()
-        """Of those that wait."""
+        """Refused, and waiting for their delay."""
 
 
 class Seats(Generic[G]):

@@ -2,7 +2,7 @@
 
 They hear of it at once, as long as they are few. A client that is turned away and comes again at once, over and over, would
 have the front do nothing but accept and close, and everybody wait behind it; so where hundreds are turned away in a second,
-the rest of them hear of it a second later.
+those for whom nothing speaks hear of it a second later. (Who finds no seat at all cannot be kept waiting.)
 """
 
 import asyncio

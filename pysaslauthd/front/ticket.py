@@ -35,6 +35,7 @@ class Ticket:
         "has_place",
         "has_waited",
         "identity",
+        "mechanism",
         "name",
         "password",
         "serial",
@@ -47,7 +48,7 @@ class Ticket:
         password: Secret,
         name: Name,
         digest: bytes,
-        asker: Asker,
+        askers: list[Asker],
         on_end: "Callable[[Ticket, Answer], None]",
     ) -> None:
         self.identity = identity
@@ -56,7 +57,9 @@ class Ticket:
         self.name = name
         self.digest = digest
         """What stands for the password after that."""
-        self.askers = [asker]
+        self.askers = askers
+        self.mechanism = ""
+        """Who is asked, for the log."""
         self._on_end: Callable[[Ticket, Answer], None] | None = on_end
         self.has_waited = False
         # The queue's notes.

@@ -147,6 +147,7 @@ class WaitingRoom:
         if (
             self._workers is not None
             and self._queue.ready
+            and not self._workers.has_room()
             and (self._is_stuck(now) or not processor.is_busy())
         ):
             self._workers.grow(self._queue.ready)

@@ -68,7 +68,7 @@ class Plan(NamedTuple):
     front: FrontPlan
     pools: tuple[PoolPlan, ...]
     entrances: Entrances
-    files: SealedFiles
+    files: tuple[SealedFiles, ...]
     watches: tuple[Path, ...]
     """Files whose change makes the cache worthless."""
     drain_limit: float
@@ -77,6 +77,11 @@ class Plan(NamedTuple):
     """Who checks the logins, in a few words for an administrator."""
     fault: str = ""
     """Why no login is possible, if that is so from the start."""
+
+    def close(self) -> None:
+        """Give the copies of files up: no process will be started with them any more."""
+        for files in self.files:
+            files.close()
 
 
 class NotReloadedError(Exception):

@@ -1,11 +1,9 @@
 """The system calls that Python does not have: prctl and capset."""
 
-import contextlib
 import ctypes
 import enum
 import os
 import signal
-from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -14,9 +12,6 @@ _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522
-
-FIRST = -10
-"""Niceness of what goes before the others: nine times the weight of an ordinary process."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
@@ -123,15 +118,3 @@ def _prctl(operation: int, argument: int) -> None:
 def _error(call: str) -> OSError:
     number = ctypes.get_errno()
     return OSError(number, f"{call}: {os.strerror(number)}")
-
-
-def go_first() -> None:
-    """Get the processor before the rest of the daemon, if that is allowed.
-
-    To be called in a session of its own: many kernels share the processor among sessions first and among the
-    processes of each then, so that each of 32 workers with a session would get as much as the front, the master and all others together.
-    """
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, FIRST)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(FIRST))

@@ -18,7 +18,7 @@ RETRY_PAUSE = 0.5
 
 _MOST_UNSENT = 32
 _LONGEST_STATUS = 300  # characters; one line on an administrator's screen
-_BUSY = frozenset({errno.EAGAIN, errno.ENOBUFS})
+_BUSY = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 

@@ -226,7 +226,7 @@ class Supervisor:
         if self._next is None:
             self._not_reloaded = self._trouble
             self._give_up(plan)
-            plan.files.close()
+            plan.close()
 
     def _announce_reload(self) -> None:
         self._is_reloading = True
@@ -256,7 +256,7 @@ class Supervisor:
     def _close_unused(self, plan: Plan) -> None:
         """Close the copies of files that no process will be started with any more."""
         if plan is not self._plan and all(each.plan is not plan for each in self._generations()):
-            plan.files.close()
+            plan.close()
 
     def _advance_stop(self, now: float, stop_at: float) -> float | None:
         if not self._generations():

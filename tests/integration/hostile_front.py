@@ -26,7 +26,6 @@ from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Readiness
 from pysaslauthd.master.supervisor import Supervisor
-from pysaslauthd.sealed import SealedFiles
 
 LIMIT = 6
 FOREVER = 600.0
@@ -167,7 +166,7 @@ def main() -> int:
         FrontPlan(Rights(None), front),
         (PoolPlan("idle", Rights(None), LIMIT, worker),),
         Entrances((Listened(mux),)),
-        SealedFiles(),
+        (),
         watches=(),
         drain_limit=10,
         summary="",

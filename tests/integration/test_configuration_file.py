@@ -29,7 +29,7 @@ def wait_workers(there: Configured, count: int) -> None:
 
 class TestAtTheStart:
     def test_the_file_alone_is_enough(self, there: Configured) -> None:
-        there.write(there.basis + "processes = 2\nappend_realm = true\n")
+        there.write(there.basis + "processes = 2\nrealm_policy = 'login@realm'\n")
         shadow.write(there.shadow_file, {"alice@ex.org": PASSWORD})
         there.start("--config", str(there.file), "-f")
         assert there.ask(LOGIN, PASSWORD, realm=b"ex.org") == "OK"

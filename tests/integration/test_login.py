@@ -129,6 +129,22 @@ def test_realm_and_login_stay_apart_unless_joined(daemon: Daemon) -> None:
         assert joining.ask(LOGIN, PASSWORD) == "OK"
 
 
+def test_a_realm_that_is_not_accepted_is_refused_before_anybody_is_asked() -> None:
+    settings = {"realm_policy": "strip", "realms": "ex.org,Two.org"}
+    with Daemon("-c", settings=settings) as daemon:
+        for realm in (b"ex.org", b"EX.org", b"two.org", b""):
+            assert daemon.ask(LOGIN, PASSWORD, realm=realm) == "OK"
+        assert daemon.ask(LOGIN + b"@ex.org", PASSWORD) == "OK"
+        for login, realm in (
+            (LOGIN, b"other.org"),
+            (LOGIN + b"@other.org", b""),
+            (LOGIN + b"@ex.org", b"other.org"),
+        ):
+            for _ in range(2):
+                assert daemon.ask(login, PASSWORD, realm=realm) == "NO"
+        assert daemon.log.count("[reason=realm is not accepted]") == 6
+
+
 def test_silent_clients_are_closed_and_stop_nobody() -> None:
     with Daemon("-n", "2", settings={"read_timeout": "300ms"}) as daemon:
         silent = [mux.connect(daemon.mux) for _ in range(200)]

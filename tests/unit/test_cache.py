@@ -132,7 +132,7 @@ class TestARequestFoundRight:
     def noted(self, **options: float) -> CredentialCache:
         cache = make(**options)  # type: ignore[arg-type]
         learn(cache)
-        cache.note(self.REQUEST, KEY)
+        cache.note(self.REQUEST, KEY, digest(RIGHT))
         return cache
 
     def test_is_recalled_and_no_other(self) -> None:
@@ -150,6 +150,18 @@ class TestARequestFoundRight:
         learn(cache, WRONG)  # which is the right one now
         assert not cache.recalls(self.REQUEST, 0)
 
+    def test_does_not_lead_to_the_entry_of_another_password(self) -> None:
+        cache = make()
+        learn(cache, WRONG)  # which is the right one by now
+        cache.note(self.REQUEST, KEY, digest(RIGHT))
+        assert not cache.recalls(self.REQUEST, 0)
+
+    def test_is_kept_while_it_is_used(self) -> None:
+        cache = self.noted(capacity=2)
+        for number in range(10):
+            cache.note(b"%d" % number, KEY, digest(RIGHT))
+            assert cache.recalls(self.REQUEST, 0)
+
     def test_ends_with_all_else(self) -> None:
         cache = self.noted()
         cache.flush()
@@ -166,7 +178,7 @@ class TestARequestFoundRight:
     def test_is_not_kept_beside_more_than_fit(self) -> None:
         cache = self.noted(capacity=2)
         for number in range(10):
-            cache.note(b"%d" % number, KEY)
+            cache.note(b"%d" % number, KEY, digest(RIGHT))
         assert not cache.recalls(self.REQUEST, 0)
         assert [number for number in range(10) if cache.recalls(b"%d" % number, 0)] == [8, 9]
 
@@ -234,6 +246,15 @@ class TestAnEntryPastItsEnd:
             assert cache.has_stale(KEY, digest(RIGHT), now) is stale
             assert not cache.has_stale(KEY, digest(WRONG), now)
 
+    @pytest.mark.parametrize("cause", [Cause.WRONG_PASSWORD, Cause.ACCOUNT])
+    def test_does_not_count_once_its_password_was_refused(self, cause: Cause) -> None:
+        cache = make(lifetime=60, stale_lifetime=1000)
+        learn(cache)
+        learn(cache, WRONG, REFUSED, now=65)
+        assert cache.has_stale(KEY, digest(RIGHT), 66)
+        learn(cache, answer=rejected(cause, "no more"), now=70)
+        assert not cache.has_stale(KEY, digest(RIGHT), 80)
+
     def test_is_gone_if_not(self) -> None:
         cache = make(lifetime=100)
         learn(cache)
@@ -242,7 +263,7 @@ class TestAnEntryPastItsEnd:
 
 @pytest.mark.parametrize(("kib", "entries"), [(1, 6), (100, 1062), (963, 10_272), (4096, 43_686)])
 def test_the_size_has_the_originals_meaning(kib: int, entries: int) -> None:
-    assert capacity_of(kib) == entries
+    assert capacity_of(kib << 10) == entries
 
 
 def test_the_clients_address_is_no_part_of_the_key() -> None:

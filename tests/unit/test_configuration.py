@@ -55,9 +55,9 @@ class TestTheDefaultFile:
         defaults = written(tmp_path / "defaults", f"MECH=pam\nFLAGS='-n 6 --config {named}'\n")
         effective = read("--defaults", str(defaults))
         assert (effective.options.processes, effective.options.verbose) == (6, True)
-        other = written(tmp_path / "other.toml", "append_realm = true\n")
+        other = written(tmp_path / "other.toml", "realm_policy = 'strip'\n")
         effective = read("--defaults", str(defaults), "--config", str(other))
-        assert (effective.options.append_realm, effective.options.verbose) == (True, False)
+        assert (effective.options.settings.realm_policy, effective.options.verbose) == ("strip", False)
 
 
 class TestEachReading:

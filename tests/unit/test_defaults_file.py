@@ -13,7 +13,7 @@ from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.config.options import Options
 from support import stock_files
 
-PAM, LDAP = MECHANISMS["pam"], MECHANISMS["ldap"]
+PAM, LDAP = (MECHANISMS["pam"],), (MECHANISMS["ldap"],)
 STOCK_DEBIAN = {"run_path": Path("/var/run/saslauthd"), "cache": True}
 
 
@@ -72,7 +72,7 @@ class TestAVariable:
                 debian(OPTIONS="-c -r -m /var/spool/postfix/var/run/saslauthd"),
                 {
                     "cache": True,
-                    "append_realm": True,
+                    "settings.realm_policy": "login@realm",
                     "run_path": Path("/var/spool/postfix/var/run/saslauthd"),
                 },
             ),
@@ -81,8 +81,14 @@ class TestAVariable:
             (debian(OPTIONS="-V -o read_timeout=1s"), {"verbose": True, "settings.read_timeout": 1.0}),
             (debian(OPTIONS="-d"), {"verbose": True, "foreground": True}),
             (debian(START="yes"), STOCK_DEBIAN),
-            ("MECH=ldap\nFLAGS='-O /x -r'\n", {"mechanism_option": "/x", "append_realm": True}),
-            ("MECH=ldap\nFLAGS=-O /x -r\n", {"mechanism_option": "/x", "append_realm": True}),
+            (
+                "MECH=ldap\nFLAGS='-O /x -r'\n",
+                {"mechanism_option": "/x", "settings.realm_policy": "login@realm"},
+            ),
+            (
+                "MECH=ldap\nFLAGS=-O /x -r\n",
+                {"mechanism_option": "/x", "settings.realm_policy": "login@realm"},
+            ),
             ("SOCKETDIR=\nMECH=ldap\n", {}),
             ("D=/x\nSOCKETDIR=$D/y\nMECH=pam\n", {"run_path": Path("/x/y")}),
         ],
@@ -92,7 +98,8 @@ class TestAVariable:
         timeout = changes.pop("settings.read_timeout", 10.0)
         assert found.settings.read_timeout == timeout
         for name, value in changes.items():
-            assert getattr(found, name) == value
+            holder = found.settings if name.startswith("settings.") else found
+            assert getattr(holder, name.removeprefix("settings.")) == value
         if "THREADS=5" in text:
             assert found.processes == 5  # it comes behind OPTIONS
 
@@ -100,7 +107,7 @@ class TestAVariable:
         text = "MECH=ldap\n\nFLAGS='-r\n -O /x'\n"
         effective = combined([read(text).found])
         given = {name: origin for name, origin in effective.origins.items() if origin != "default"}
-        assert given == {"mechanism": "F:1", "append_realm": "F:3", "mechanism_option": "F:3"}
+        assert given == {"mechanism": "F:1", "realm_policy": "F:3", "mechanism_option": "F:3"}
 
     def test_may_name_the_configuration_file(self) -> None:
         assert read(debian(OPTIONS="--config /x.toml")).config == Path("/x.toml")

@@ -27,7 +27,7 @@ def directory() -> Iterator[Path]:
 
 def made(paths: list[Path], before: Entrances | None = None, mode: int = 0o777) -> Entrances:
     tables = tuple(SocketTable(path, mode=mode, origins={"": "F:1"}) for path in paths)
-    wanted = sockets.wanted(Options(MECHANISMS["pam"], sockets=tables))
+    wanted = sockets.wanted(Options((MECHANISMS["pam"],), sockets=tables))
     return sockets.made(wanted, (), before)
 
 

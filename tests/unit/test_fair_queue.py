@@ -37,8 +37,7 @@ class Hall:
     def ticket(self, name: bytes, password: bytes = b"guess") -> Ticket:
         def on_end(*_: object) -> None: ...
 
-        asker = None
-        return Ticket(Identity(name, b"", b"", None), Secret(password), name, password, asker, on_end)  # type: ignore[arg-type]
+        return Ticket(Identity(name, b"", b"", None), Secret(password), name, password, [], on_end)
 
     def come(self, name: bytes, password: bytes = b"guess", times: int = 1) -> list[str]:
         return [self.queue.add(self.ticket(name, password), self.now) for _ in range(times)]
@@ -126,6 +125,15 @@ class TestANameThatIsGuessed:
         hall.end(b"victim", ACCEPTED)
         hall.come(b"victim", times=25)
         assert len(hall.work()) == 2
+
+    def test_does_not_go_first_with_a_password_that_is_right_no_more(self) -> None:
+        hall = Hall(workers=100)
+        hall.know(b"owner")
+        hall.come(b"owner", b"right")
+        hall.work()
+        hall.end(b"owner", REFUSED)
+        hall.come(b"owner", b"right", times=20)
+        assert len(hall.work()) == 5
 
     def test_needs_no_place_for_its_owner(self) -> None:
         hall = Hall(workers=100)
@@ -229,6 +237,17 @@ class TestTheQueue:
     def test_has_an_end(self) -> None:
         hall = Hall(length=3)
         assert hall.come(b"a", times=2) + hall.come(b"b", times=2) == ["", "", "", QUEUE_IS_FULL]
+
+    def test_has_room_for_those_whom_something_speaks_for_when_it_is_full_of_strangers(self) -> None:
+        hall = Hall(length=10)
+        hall.know(b"u", b"v")
+        for each in range(20):
+            hall.come(b"nobody-%d" % each)
+        assert len(hall.queue) == 10
+        assert hall.come(b"u", b"right", times=6) == [""] * 6
+        assert hall.come(b"v", b"another") == [""]
+        assert hall.come(b"u", b"right", times=5) == ["", "", "", QUEUE_IS_FULL, QUEUE_IS_FULL]
+        assert len(hall.queue) == 20
 
     def test_counts_those_behind_too(self) -> None:
         hall = Hall(length=10)

@@ -33,7 +33,7 @@ def effective(text: str, *words: str) -> Effective:
 class TestTheLater:
     def test_is_heard(self) -> None:
         found = effective("mechanism = 'pam'\nprocesses = 3\nverbose = true\n", "-a", "shadow", "-n", "4")
-        assert (found.options.mechanism.name, found.options.processes) == ("shadow", 4)
+        assert (found.options.row.name, found.options.processes) == ("shadow", 4)
         origins = {name: origin for name, origin in found.origins.items() if origin != "default"}
         assert origins == {"mechanism": "-a", "processes": "-n", "verbose": "F:3"}
 
@@ -49,7 +49,7 @@ class TestTheLater:
         assert effective(text, "-O", "y").options.warnings == (f"-O {no_effect}",)
 
 
-BEFORE = Options(MECHANISMS["pam"])
+BEFORE = Options((MECHANISMS["pam"],))
 
 
 class TestAReload:
@@ -76,7 +76,7 @@ class TestAReload:
         assert options == found.options
 
 
-LDAP, SHADOW = MECHANISMS["ldap"], MECHANISMS["shadow"]
+LDAP, SHADOW = (MECHANISMS["ldap"],), (MECHANISMS["shadow"],)
 
 
 class TestWeak:

@@ -56,14 +56,14 @@ class TestAStanding:
     def test_of_another_password_falls_while_the_name_is_guessed(self) -> None:
         names = KnownNames(10)
         names.accepted(b"u", OLD)
-        names.refused(b"u", 0)
+        names.refused(b"u", b"wrong", 0)
         assert names.standing(b"u", OTHER, 0) is Standing.UNKNOWN
         assert names.standing(b"u", OLD, 0) is Standing.VOUCHED
 
     def test_of_another_password_stays_low_however_often_the_owner_comes(self) -> None:
         names = KnownNames(10)
         names.accepted(b"u", OLD)
-        names.refused(b"u", 0)
+        names.refused(b"u", b"wrong", 0)
         names.accepted(b"u", OLD)
         assert names.standing(b"u", OTHER, DOUBT * 0.9) is Standing.UNKNOWN
         assert names.standing(b"u", OTHER, DOUBT) is Standing.KNOWN
@@ -71,21 +71,21 @@ class TestAStanding:
     def test_rises_again_with_the_next_right_one(self) -> None:
         names = KnownNames(10)
         names.accepted(b"u", OLD)
-        names.refused(b"u", 0)
+        names.refused(b"u", b"wrong", 0)
         names.accepted(b"u", OTHER)
         assert names.standing(b"u", OTHER, 0) is Standing.VOUCHED
         assert names.standing(b"u", OLD, 0) is Standing.KNOWN
 
     def test_is_not_won_by_being_refused(self) -> None:
         names = KnownNames(10)
-        names.refused(b"u", 0)
+        names.refused(b"u", b"wrong", 0)
         assert names.standing(b"u", OLD, 0) is Standing.UNKNOWN
 
     def test_is_forgotten_for_those_that_were_accepted_longest_ago(self) -> None:
         names = KnownNames(2)
         for each in (b"a", b"b", b"a", b"c"):
             names.accepted(each, OLD)
-        names.refused(b"b", 0)
+        names.refused(b"b", b"wrong", 0)
         assert [names.standing(each, OLD, 0) for each in (b"a", b"b", b"c")] == [
             Standing.VOUCHED,
             Standing.UNKNOWN,
@@ -96,7 +96,7 @@ class TestAStanding:
     def test_of_doubt_is_forgotten_too(self) -> None:
         names = KnownNames(1)
         names.accepted(b"a", OLD)
-        names.refused(b"a", 0)
+        names.refused(b"a", b"wrong", 0)
         names.accepted(b"b", OLD)
         names.accepted(b"a", OLD)
         assert names.standing(b"a", OTHER, 0) is Standing.KNOWN

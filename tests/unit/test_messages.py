@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pysaslauthd.config.settings import Settings
 from pysaslauthd.core import messages, verbs
 from pysaslauthd.core.answer import Answer, Cause, Verdict
-from pysaslauthd.core.identity import Identity, identify
-from pysaslauthd.core.messages import Login, MessageError, Probe, Result, Status
+from pysaslauthd.core.identity import Identity, RealmPolicy, identify
+from pysaslauthd.core.messages import SAYABLE, Login, MessageError, Probe, Result, Status
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
 from pysaslauthd.core.wire import Request
@@ -32,16 +32,20 @@ class TestBetweenFrontAndWorker:
 
     @given(
         U64,
-        st.sampled_from(Verdict),
-        st.sampled_from(Cause),
+        st.sampled_from([(verdict, cause) for verdict, causes in SAYABLE.items() for cause in causes]),
         TEXT,
         U32,
         st.lists(TEXT, max_size=3).map(tuple),
     )
     def test_a_result_is_read_back(
-        self, number: int, verdict: Verdict, cause: Cause, reason: str, delay: int, details: tuple[str, ...]
+        self,
+        number: int,
+        outcome: tuple[Verdict, Cause],
+        reason: str,
+        delay: int,
+        details: tuple[str, ...],
     ) -> None:
-        sent = Result(number, Answer(verdict, cause, reason, delay, details), delay, bool(delay % 2))
+        sent = Result(number, Answer(*outcome, reason, delay, details), delay, bool(delay % 2))
         assert messages.decode_for_front(messages.encode_result(sent)) == sent
 
     def test_status_and_probe_are_read_back(self) -> None:
@@ -52,13 +56,13 @@ class TestBetweenFrontAndWorker:
     def test_the_largest_login_fits_a_packet(self) -> None:
         settings = Settings(field_limit=4096, password_limit=65535)
         field, password = b"x" * settings.field_limit, Secret(b"x" * settings.password_limit)
-        identity = identify(Request(field, password, field, field, field), append_realm=True)
+        identity = identify(Request(field, password, field, field, field), RealmPolicy.APPEND)
         packet = messages.encode_login(Login(1, identity, password))
         assert len(packet) <= messages.LARGEST_PACKET
 
     def test_what_an_answer_has_for_the_log_is_bounded_at_both_ends(self) -> None:
         long = "x" * (messages.LARGEST_TEXT + 1)
-        result = Result(1, Answer(Verdict.REJECT, Cause.NONE, long, 0, (long,) * 100))
+        result = Result(1, Answer(Verdict.REJECT, Cause.ACCOUNT, long, 0, (long,) * 100))
         received = messages.decode_for_front(messages.encode_result(result))
         assert isinstance(received, Result)
         assert received.answer.reason == long[:-1]
@@ -79,6 +83,15 @@ class TestBetweenFrontAndWorker:
         for packet in (login, messages.encode_probe()):
             with pytest.raises(MessageError, match="unknown message"):
                 messages.decode_for_front(packet)
+
+    @pytest.mark.parametrize(
+        ("verdict", "cause"),
+        [(v, c) for v, causes in SAYABLE.items() for c in set(Cause) - causes],
+    )
+    def test_what_only_the_front_can_say_is_an_error(self, verdict: Verdict, cause: Cause) -> None:
+        packet = messages.encode_result(Result(1, Answer(verdict, cause)))
+        with pytest.raises(MessageError, match="which no worker can say"):
+            messages.decode_for_front(packet)
 
     def test_an_unknown_verdict_is_an_error(self) -> None:
         packet = bytearray(messages.encode_result(Result(1, Answer(Verdict.ACCEPT))))

@@ -12,8 +12,10 @@ from pysaslauthd.config.given import Effective, NoMechanismError, combined
 from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.config.options import OptionError, Options
 from pysaslauthd.config.settings import Settings
+from pysaslauthd.core.identity import RealmPolicy
 
-SHADOW = MECHANISMS["shadow"]
+SHADOW = (MECHANISMS["shadow"],)
+APPENDING = Settings(realm_policy=RealmPolicy.APPEND)
 
 
 def effective(arguments: Sequence[str]) -> Effective:
@@ -33,7 +35,7 @@ class TestDefaults:
     def test_are_the_originals(self) -> None:
         assert options() == Options(mechanism=SHADOW)
         assert options().processes == 5
-        assert options().cache_seconds == 28_800
+        assert options().cache_timeout == 28_800
         assert not options().foreground
 
 
@@ -47,13 +49,13 @@ class TestFlags:
             ("-m /a -m /b", {"run_path": Path("/b")}),
             ("-n 0", {"processes": 0}),
             ("-n7", {"processes": 7}),
-            ("-r", {"append_realm": True}),
+            ("-r", {"settings": APPENDING}),
             ("-V", {"verbose": True}),
             ("-d", {"verbose": True, "foreground": True}),
             ("-f", {"foreground": True}),
             ("-dV", {"verbose": True, "foreground": True}),
-            ("-rm /x", {"append_realm": True, "run_path": Path("/x")}),
-            ("-Vrm/x", {"append_realm": True, "verbose": True, "run_path": Path("/x")}),
+            ("-rm /x", {"settings": APPENDING, "run_path": Path("/x")}),
+            ("-Vrm/x", {"settings": APPENDING, "verbose": True, "run_path": Path("/x")}),
             ("-l", {}),
             ("-s 100", {"cache_size": 102_400}),
             ("-t 60", {"cache_timeout": 60.0}),
@@ -64,18 +66,18 @@ class TestFlags:
             ("-o processes=7 -n 8", {"processes": 8}),
             ("-n 8 -o processes=7", {"processes": 7}),
             ("-c -o cache=no", {"cache": False}),
-            ("-o mechanism=pam", {"mechanism": MECHANISMS["pam"]}),
+            ("-o mechanism=pam", {"mechanism": (MECHANISMS["pam"],)}),
             ("-u mail", {"user": "mail"}),
             ("ignored words", {}),
             ("-- -x", {}),
-            ("-n 0 -r", {"processes": 0, "append_realm": True}),
+            ("-n 0 -r", {"processes": 0, "settings": APPENDING}),
         ],
     )
     def test_mean_what_they_meant(self, arguments: str, changes: dict[str, object]) -> None:
         assert options(*arguments.split()) == dataclasses.replace(Options(SHADOW), **changes)  # type: ignore[arg-type]
 
     def test_know_a_mechanism_in_any_case(self) -> None:
-        assert read_options(["-a", "SHADOW"]).mechanism is SHADOW
+        assert read_options(["-a", "SHADOW"]).mechanism == SHADOW
 
     @pytest.mark.parametrize(
         ("arguments", "warning"),
@@ -92,7 +94,7 @@ class TestFlags:
         assert options("-O", "-x").mechanism_option == "-x"
 
     def test_of_processes_say_how_many_workers_serve_how_long(self) -> None:
-        assert (options("-n", "3").workers, options("-n", "3").share) == (3, SHADOW.share)
+        assert (options("-n", "3").workers, options("-n", "3").share) == (3, SHADOW[0].share)
         assert (options("-n", "0").workers, options("-n", "0").share) == (5, 1)
         assert options("-o", "worker_share=7").share == 7
 

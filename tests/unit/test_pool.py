@@ -112,7 +112,7 @@ class Stage:
         self.room.submit(self.ticket(Identity(login, b"", b"", None), Secret(b"pw")))
 
     def ticket(self, identity: Identity, password: Secret) -> Ticket:
-        return Ticket(identity, password, identity.login, password.reveal(), self, self._on_end)
+        return Ticket(identity, password, identity.login, password.reveal(), [self], self._on_end)
 
     def may_wait(self) -> bool:
         return True

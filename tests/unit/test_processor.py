@@ -15,7 +15,9 @@ def test_is_busy_when_more_wants_to_run_than_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more_than_processors: int, *, is_busy: bool
 ) -> None:
     file = tmp_path / "loadavg"
-    file.write_text(f"0.50 1.00 2.00 {max(1, (os.cpu_count() or 1) + more_than_processors)}/345 6789\n")
+    file.write_text(
+        f"0.50 1.00 2.00 {max(1, len(os.sched_getaffinity(0)) + more_than_processors)}/345 6789\n"
+    )
     monkeypatch.setattr(processor, "LOADAVG", file)
     assert processor.is_busy() is is_busy
 

@@ -3,7 +3,7 @@ import traceback
 
 import pytest
 
-from pysaslauthd.core.identity import Identity, identify
+from pysaslauthd.core.identity import Identity, RealmPolicy, identify, realm_of
 from pysaslauthd.core.messages import Login
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import Request
@@ -47,11 +47,44 @@ class TestIdentity:
     REQUEST = Request(b"ok@a", SECRET, b"smtp", b"b", b"192.0.2.7;1")
 
     def test_keeps_login_and_realm_apart(self) -> None:
-        assert identify(self.REQUEST, append_realm=False) == Identity(b"ok@a", b"smtp", b"b", b"192.0.2.7;1")
+        assert identify(self.REQUEST, RealmPolicy.LOGIN) == Identity(b"ok@a", b"smtp", b"b", b"192.0.2.7;1")
 
     def test_joins_them_if_asked_even_to_a_login_that_has_one(self) -> None:
-        assert identify(self.REQUEST, append_realm=True).login == b"ok@a@b"
-        assert identify(self.REQUEST, append_realm=True).realm == b"b"
+        assert identify(self.REQUEST, RealmPolicy.APPEND).login == b"ok@a@b"
+        assert identify(self.REQUEST, RealmPolicy.APPEND).realm == b"b"
+
+    @pytest.mark.parametrize(
+        ("policy", "login", "realm", "seen"),
+        [
+            (RealmPolicy.APPEND_MISSING, b"ok", b"b", b"ok@b"),
+            (RealmPolicy.APPEND_MISSING, b"ok@a", b"b", b"ok@a"),
+            (RealmPolicy.APPEND_MISSING, b"ok", b"", b"ok"),
+            (RealmPolicy.STRIP, b"ok@a", b"b", b"ok"),
+            (RealmPolicy.STRIP, b"ok@a@c", b"", b"ok@a"),
+            (RealmPolicy.STRIP, b"ok", b"b", b"ok"),
+            (RealmPolicy.STRIP, b"@a", b"", b"@a"),
+            (RealmPolicy.STRIP, b"ok@", b"", b"ok"),
+        ],
+    )
+    def test_makes_of_them_what_the_policy_says(
+        self, policy: RealmPolicy, login: bytes, realm: bytes, seen: bytes
+    ) -> None:
+        identity = identify(Request(login, SECRET, b"", realm), policy)
+        assert (identity.login, identity.realm) == (seen, realm)
+
+    @pytest.mark.parametrize(
+        ("login", "realm", "expected"),
+        [
+            (b"ok", b"", b""),
+            (b"ok", b"b", b"b"),
+            (b"ok@a", b"b", b"b"),
+            (b"ok@a", b"", b"a"),
+            (b"ok@a@c", b"", b"c"),
+            (b"ok@", b"", b""),
+        ],
+    )
+    def test_knows_the_realm_that_it_is_about(self, login: bytes, realm: bytes, expected: bytes) -> None:
+        assert realm_of(Request(login, SECRET, b"", realm)) == expected
 
     def test_joins_no_empty_realm(self) -> None:
-        assert identify(Request(b"ok", SECRET, b"", b""), append_realm=True).login == b"ok"
+        assert identify(Request(b"ok", SECRET, b"", b""), RealmPolicy.APPEND).login == b"ok"

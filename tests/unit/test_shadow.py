@@ -23,7 +23,7 @@ PASSWORD = Secret(b"p\xc3\xa4ss \xff word")
 
 
 def worker_for(file: Path) -> shadow.Worker:
-    options = Options(mechanism=MECHANISMS["shadow"], settings=Settings(shadow_file=file))
+    options = Options(mechanism=(MECHANISMS["shadow"],), settings=Settings(shadow_file=file))
     return shadow.Worker(options, SealedFiles())
 
 

@@ -14,20 +14,22 @@ from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.config.statements import LARGEST_FILE
 from pysaslauthd.config.toml_file import read_toml
 from pysaslauthd.config.written import written
+from pysaslauthd.core.identity import RealmPolicy
 
 EVERYTHING = """\
-mechanism = "LDAP"
+mechanism = ["pam", "LDAP"]
 mechanism_option = "/etc/ldap-of-mail.conf"
 run_path = '/run/x'
 processes = 0x10
 cache = true
 cache_size = "4 MiB"
 cache_timeout = "30m"
-append_realm = "on"
 verbose = true
 user = "mail"
 shadow_file = "/x"
 service = "smtp"
+realm_policy = "Login@realm unless it has one"
+realms = ["a.org", "b.org"]
 unavailable = "no"
 reply_reason = false
 syslog_socket = ""
@@ -37,6 +39,7 @@ read_timeout = 2.5
 login_timeout = "1 m"
 queue_timeout = 7
 queue_length = 10
+next_on = ["unknown"]
 name_places = 3
 known_names = 100
 failures_per_second = 20
@@ -54,18 +57,19 @@ worker_share = 5
 """A value for each setting that is not its default."""
 
 MEANT = {
-    "mechanism": MECHANISMS["ldap"],
+    "mechanism": (MECHANISMS["pam"], MECHANISMS["ldap"]),
     "mechanism_option": "/etc/ldap-of-mail.conf",
     "run_path": Path("/run/x"),
     "processes": 16,
     "cache": True,
     "cache_size": 4 << 20,
     "cache_timeout": 1800.0,
-    "append_realm": True,
     "verbose": True,
     "user": "mail",
     "shadow_file": Path("/x"),
     "service": "smtp",
+    "realm_policy": RealmPolicy.APPEND_MISSING,
+    "realms": frozenset({"a.org", "b.org"}),
     "unavailable": "no",
     "reply_reason": False,
     "syslog_socket": None,
@@ -75,6 +79,7 @@ MEANT = {
     "login_timeout": 60.0,
     "queue_timeout": 7.0,
     "queue_length": 10,
+    "next_on": frozenset({"unknown"}),
     "name_places": 3,
     "known_names": 100,
     "failures_per_second": 20,
@@ -183,7 +188,7 @@ BROKEN: dict[str, list[str]] = {
     "mechanism = 'shadwo'": [
         "1: mechanism: expected one of ldap, pam, shadow, found 'shadwo'; did you mean shadow?"
     ],
-    "mechanism = ['pam', 'ldap']": ["1: mechanism: expected one of ldap, pam, shadow, found ['pam', 'ldap']"],
+    "mechanism = ['pam', 'pam']": ["1: mechanism: expected each mechanism once, found ['pam', 'pam']"],
     "mechanism = true": ["1: mechanism: expected one of ldap, pam, shadow, found true"],
     "run_path = 'run'": ["1: run_path: expected an absolute path, found 'run'"],
     "run_path = '/x'\nrun_path = '/y'": ["2: run_path: given before, in line 1"],

@@ -1,0 +1,150 @@
+"""The path of one login through the front, with the mechanisms played by the test."""
+
+from collections.abc import Iterator
+
+import pytest
+import uvloop
+
+from pysaslauthd.config.mechanisms import MECHANISMS
+from pysaslauthd.config.options import Options
+from pysaslauthd.config.settings import Settings
+from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, unavailable
+from pysaslauthd.core.secret import Secret
+from pysaslauthd.core.wire import Request
+from pysaslauthd.front.chain import Chain, Link
+from pysaslauthd.front.gate import Gate
+from pysaslauthd.front.known_names import Standing
+from pysaslauthd.front.shedding import AT_ONCE, HOLD
+from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.front.ticket import Ticket
+from support import mux
+
+WRONG = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
+FULL = unavailable(Cause.SHED, "too many logins are waiting")
+
+
+class Client:
+    def __init__(self) -> None:
+        self.heard: list[Answer] = []
+
+    def may_wait(self) -> bool:
+        return True
+
+    def is_there(self) -> bool:
+        return True
+
+    def hear(self, answer: Answer) -> None:
+        self.heard.append(answer)
+
+
+class House:
+    """A gate, and whoever is asked behind it."""
+
+    def __init__(self, loop: uvloop.Loop, mechanism: str = "shadow", **settings: object) -> None:
+        self.asked: list[Ticket] = []
+        row = MECHANISMS[mechanism]
+        options = Options((row,), cache=True, settings=Settings(**settings))  # type: ignore[arg-type]
+        chain = Chain(loop, [Link(row, self)], options.settings.next_on, 10)  # type: ignore[arg-type]
+        self.gate = Gate(loop, chain, options, Statistics())
+
+    def submit(self, ticket: Ticket) -> None:
+        self.asked.append(ticket)
+
+    def login(self, password: bytes = b"pw", service: bytes = b"imap", login: bytes = b"u") -> Client:
+        client = Client()
+        self.gate.login(
+            Request(login, Secret(password), service, b""), client, whole(password, service, login)
+        )
+        return client
+
+    def remembers(self, password: bytes = b"pw", service: bytes = b"imap") -> bool:
+        return self.gate.remembers(whole(password, service))
+
+
+def whole(password: bytes = b"pw", service: bytes = b"imap", login: bytes = b"u") -> bytes:
+    return mux.request(login, password, service)
+
+
+@pytest.fixture
+def loop() -> Iterator[uvloop.Loop]:
+    made = uvloop.new_event_loop()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def house(loop: uvloop.Loop) -> House:
+    return House(loop)
+
+
+class TestWhatIsRemembered:
+    def test_is_the_same_request_and_no_other(self, house: House) -> None:
+        house.login()
+        house.asked[0].end(ACCEPTED)
+        assert house.remembers()
+        assert not house.remembers(b"another")
+        assert not house.remembers(service=b"smtp")
+
+    def test_is_no_old_password_whose_answer_came_after_the_change(self, house: House) -> None:
+        house.login(b"old")
+        house.gate.forget()
+        house.login(b"new")
+        for ticket in reversed(house.asked):
+            ticket.end(ACCEPTED)
+        assert house.remembers(b"new")
+        assert not house.remembers(b"old")
+        assert house.login(b"old").heard == []
+
+    def test_is_nothing_of_a_service_that_is_not_to_be(self, loop: uvloop.Loop) -> None:
+        house = House(loop, "pam", uncached_services=frozenset({"VPN"}), service="vpn")
+        for service in (b"vpn", b"VPN", b""):
+            house.login(service=service)
+            house.asked[-1].end(ACCEPTED)
+            assert not house.remembers(service=service)
+            house.login(service=service)
+        assert len(house.asked) == 6
+
+    def test_is_what_is_spelled_alone_where_services_are_no_files(self, loop: uvloop.Loop) -> None:
+        house = House(loop, uncached_services=frozenset({"saslauthd"}))
+        house.login(service=b"")
+        house.asked[0].end(ACCEPTED)
+        assert house.remembers(service=b"")
+
+
+class TestTheSameAskedTwice:
+    def test_is_asked_once(self, house: House) -> None:
+        clients = [house.login() for _ in range(3)]
+        assert len(house.asked) == 1
+        house.asked[0].end(WRONG)
+        assert [client.heard for client in clients] == [[WRONG]] * 3
+
+    def test_is_asked_anew_after_a_change(self, house: House) -> None:
+        before = house.login()
+        house.gate.forget()
+        after = [house.login(), house.login()]
+        assert len(house.asked) == 2
+        house.asked[0].end(ACCEPTED)
+        assert [client.heard for client in (before, *after)] == [[ACCEPTED], [], []]
+        house.asked[1].end(WRONG)
+        assert [client.heard for client in after] == [[WRONG]] * 2
+        assert not house.remembers()
+
+
+class TestWhoIsTurnedAway:
+    def turned_away(self, house: House, number: int) -> list[float]:
+        clients = []
+        for each in range(number):
+            clients.append(house.login(login=b"u%d" % each))
+            house.asked[-1].end(FULL)
+        return [answer.delay for client in clients for answer in client.heard]
+
+    def test_hears_of_it_at_once_unless_there_are_hundreds(self, house: House) -> None:
+        held = self.turned_away(house, AT_ONCE + 10)
+        assert held == [0.0] * AT_ONCE + [HOLD] * 10
+
+    def test_hears_of_it_at_once_if_something_speaks_for_him(self, house: House) -> None:
+        self.turned_away(house, AT_ONCE)
+        client = house.login()
+        house.asked[-1].standing = Standing.VOUCHED
+        house.asked[-1].end(FULL)
+        assert [(answer.verdict, answer.delay) for answer in client.heard] == [(Verdict.UNAVAILABLE, 0.0)]
