@@ -11,9 +11,10 @@ from types import ModuleType
 from typing import NamedTuple
 
 from pysaslauthd import logs
-from pysaslauthd.commands import examine
+from pysaslauthd.commands import examine, sockets
 from pysaslauthd.commands.configuration import Configuration
 from pysaslauthd.commands.planner import Planner
+from pysaslauthd.commands.sockets import UnknownNameError
 from pysaslauthd.config.command_line import Action, CommandLine, read_command_line, usage
 from pysaslauthd.config.given import NoMechanismError
 from pysaslauthd.config.mechanisms import Mechanism
@@ -27,11 +28,12 @@ from pysaslauthd.config.options import (
 from pysaslauthd.config.settings import Settings
 from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, privileges, process, readiness, runpath
-from pysaslauthd.master.activation import ActivationError, inherited_sockets
+from pysaslauthd.master.activation import ActivationError, InheritedSocket, inherited_sockets
+from pysaslauthd.master.mux import LiveSocketError
 from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.pidfile import PID_FILE, START_LOCK, LockedByAnotherError, LockFile, lock_owner
 from pysaslauthd.master.readiness import CANNOT_START, Outcome, Readiness
-from pysaslauthd.master.runpath import SOCKET_NAME, LiveSocketError, MuxSocket, OwnSocket, RunPathError
+from pysaslauthd.master.runpath import RunPathError
 from pysaslauthd.master.supervisor import Supervisor, hold_signals
 
 UMASK = 0o077
@@ -50,21 +52,17 @@ class _Starter(NamedTuple):
     """What whoever started us gave us, beside the command line."""
 
     manager: ServiceManager
-    mux: MuxSocket | None
-    """A socket to listen on instead of our own."""
+    sockets: tuple[InheritedSocket, ...]
+    """Sockets to listen on, instead of our own where no others are asked for."""
 
     @classmethod
     def of_environment(cls) -> "_Starter":
         """To be called once, by the process that was started: the variables name it."""
         manager = ServiceManager(os.environ)
         try:
-            sockets = inherited_sockets(os.environ)
+            return cls(manager, inherited_sockets(os.environ))
         except ActivationError as error:
             raise StartError(str(error)) from None
-        if len(sockets) > 1:
-            names = ", ".join(each.name for each in sockets)
-            raise StartError(f"LISTEN_FDS={len(sockets)}: expected one socket, got {names}")
-        return cls(manager, sockets[0] if sockets else None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -182,7 +180,7 @@ def _daemon(configuration: Configuration, options: Options, pipe: int, starter: 
         os.dup2(0, descriptor)
     logs.detach()
     # What else is open belongs to who started us, such as the other end of a pipe that he reads.
-    given = {starter.mux.socket.fileno()} if starter.mux is not None else set()
+    given = {each.socket.fileno() for each in starter.sockets}
     process.close_all_but({0, 1, 2, pipe, *given})
     logs.reopen()
     ready = Readiness(pipe)
@@ -212,16 +210,18 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
     try:
         user, warning = privileges.unprivileged_user(options.user)
         modules = {row.name: _imported(row) for row in options.mechanism}
-        mux = starter.mux or OwnSocket(options.run_path / SOCKET_NAME)
+        entrances = sockets.made(sockets.wanted(options), starter.sockets)
     except LookupError as error:
         raise StartError(str(error.args[0])) from None
+    except UnknownNameError as error:
+        raise StartError(str(error)) from None
     except LiveSocketError as error:
         raise StartError(f"{_ANOTHER_INSTANCE}\nit listens on {error}", EXIT_ALREADY_RUNNING) from None
     except RunPathError as error:
         raise StartError(str(error)) from None
-    log.info(f"listening on socket: {mux.name}")
-    planner = Planner(configuration, options, user, mux, modules)
-    plan = planner.first()
+    sockets.announce(entrances)
+    planner = Planner(configuration, options, user, starter.sockets, modules)
+    plan = planner.first(entrances)
     for text in filter(None, (warning, *(privileges.missing_rights(pool.rights) for pool in plan.pools))):
         log.warning(text)
     try:
@@ -234,7 +234,7 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
         gc.freeze()
         return Supervisor(plan, ready, planner.again, starter.manager).run()
     finally:
-        mux.remove()
+        entrances.remove()
         log.info(f"master exited: {os.getpid()}")
 
 

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from pysaslauthd.commands.configuration import LARGEST_FILE, Configuration
 from pysaslauthd.commands.planner import files_of, worker_rights
+from pysaslauthd.commands.sockets import UnknownNameError, wanted
 from pysaslauthd.config.declared import DECLARED
 from pysaslauthd.config.defaults_file import read_defaults
 from pysaslauthd.config.given import DEFAULT, Effective
-from pysaslauthd.config.options import EXIT_FAILURE, OptionError, Options
+from pysaslauthd.config.options import EXIT_FAILURE, SOCKET_NAME, OptionError, Options
+from pysaslauthd.config.socket_tables import LONGEST_SOCKET_PATH, SocketTable
 from pysaslauthd.config.weak import weaknesses
-from pysaslauthd.config.written import written
-from pysaslauthd.master import privileges
+from pysaslauthd.config.written import written, written_socket
+from pysaslauthd.master import places, privileges
+from pysaslauthd.master.places import UnsafePlaceError
 from pysaslauthd.master.privileges import User
-from pysaslauthd.master.runpath import LONGEST_SOCKET_PATH, SOCKET_NAME
 
 
 def check(configuration: Configuration) -> int:
@@ -28,6 +30,7 @@ def check(configuration: Configuration) -> int:
         return _told(str(error).splitlines(), [])
     report = _Report(effective)
     report.add_places()
+    report.add_sockets()
     report.add_weak()
     report.add_mechanism()
     return _told(report.errors, report.warnings)
@@ -58,6 +61,11 @@ class _Report:
             self.errors.append(self._of("run_path", f"{run_path}: {limit}"))
         elif not run_path.parent.is_dir():
             self.errors.append(self._of("run_path", f"{run_path.parent} is no directory"))
+        else:
+            is_there = run_path.exists()
+            self._add_directory(
+                run_path if is_there else run_path.parent, self._of("run_path", ""), is_above=not is_there
+            )
         for file in {file for row in self._options.mechanism for file in row.reads}:
             path = file.path(self._options.settings)
             if self._effective.origins.get(file.setting, DEFAULT) == DEFAULT:
@@ -69,6 +77,25 @@ class _Report:
             else:
                 if mode & stat.S_IROTH:
                     self.warnings.append(self._of(file.setting, f"{path} can be read by everybody"))
+
+    def _add_directory(self, path: Path, subject: str, *, is_above: bool = False) -> None:
+        try:
+            places.make_sure_of(path, is_above=is_above)
+        except PermissionError:
+            self.warnings.append(f"{subject}{path}: not checked, as this user cannot look at it")
+        except UnsafePlaceError as error:
+            self.errors.append(f"{subject}{error}")
+        except OSError as error:
+            self.errors.append(f"{subject}{path}: {error.strerror}")
+
+    def add_sockets(self) -> None:
+        """The names that the tables of sockets say, and where they are to be."""
+        try:
+            for each in wanted(self._options):
+                if each.table.path is not None:
+                    self._add_directory(each.path.parent, f"{each.table.origin_of('path')}: socket.path: ")
+        except UnknownNameError as error:
+            self.errors += str(error).splitlines()
 
     def add_weak(self) -> None:
         """Settings that somebody may be sorry for."""
@@ -111,7 +138,7 @@ def show(configuration: Configuration) -> int:
         effective = configuration.read()
     except OptionError as error:
         return _told(str(error).splitlines(), [])
-    for line in (*written(effective.values()), *_notes(effective)):
+    for line in (*written(effective.values()), *_notes(effective), *_sockets(effective)):
         print(line)
     return 0
 
@@ -121,6 +148,12 @@ def _notes(effective: Effective) -> Iterator[str]:
         if options.configuration is not None:
             path = options.configuration
             yield f"# mechanism {options.row.name} reads {path}, of which nothing is shown: it holds a password"
+
+
+def _sockets(effective: Effective) -> Iterator[str]:
+    options = effective.options
+    for table in options.sockets or (SocketTable(),):
+        yield from written_socket(table, options.default_socket)
 
 
 def convert(path: Path) -> int:

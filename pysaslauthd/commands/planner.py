@@ -3,20 +3,25 @@
 import functools
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 
 from pysaslauthd import logs
+from pysaslauthd.commands import sockets
 from pysaslauthd.commands.configuration import Configuration
+from pysaslauthd.commands.sockets import UnknownNameError, Wanted
 from pysaslauthd.config.mechanisms import Privilege
 from pysaslauthd.config.options import OptionError, Options
 from pysaslauthd.front import process as front
 from pysaslauthd.logs import log
 from pysaslauthd.master import privileges
+from pysaslauthd.master.activation import InheritedSocket
+from pysaslauthd.master.entrances import Entrances
 from pysaslauthd.master.generation import FrontPlan, NotReloadedError, Plan, PoolPlan
 from pysaslauthd.master.inspection import inspected
+from pysaslauthd.master.mux import LiveSocketError
 from pysaslauthd.master.privileges import Rights, User
-from pysaslauthd.master.runpath import MuxSocket
+from pysaslauthd.master.runpath import RunPathError
 from pysaslauthd.sealed import Inspection, SealedFiles
 from pysaslauthd.workers import concurrent, worker
 
@@ -35,17 +40,17 @@ class Planner:
         configuration: Configuration,
         options: Options,
         user: User | None,
-        mux: MuxSocket,
+        inherited: tuple[InheritedSocket, ...],
         modules: Mapping[str, ModuleType],
     ) -> None:
         self._configuration = configuration
         self._options = options
         """With what the daemon started."""
         self._user = user
-        self._mux = mux
+        self._inherited = inherited
         self._modules = modules
 
-    def first(self) -> Plan:
+    def first(self, entrances: Entrances) -> Plan:
         """The plan to start with. A mechanism's file that will not do is said in the log and can be mended later."""
         files, found = self._files_of(self._options, self._user)
         for line in found.warnings:
@@ -54,18 +59,19 @@ class Planner:
             log.error(line)
         if found.errors:
             log.error("no login is possible until that is mended and the daemon told by HUP to reload")
-        plan = self._plan(self._options, self._user, files)
+        plan = self._plan(self._options, self._user, files, entrances)
         return plan._replace(fault=found.errors[0] if found.errors else "")
 
-    def again(self) -> Plan:
-        """The plan after a reload.
+    def again(self, before: Plan) -> Plan:
+        """The plan after a reload, where ``before`` is in force until then.
 
         :raises NotReloadedError: what is written now will not do, which the log then says.
         """
         try:
             options = self._reread()
             user, warning = privileges.unprivileged_user(options.user)
-        except OptionError as error:
+            wanted = sockets.wanted(options)
+        except (OptionError, UnknownNameError) as error:
             raise _refused(*str(error).splitlines()) from None
         except LookupError as error:
             raise _refused(str(error.args[0])) from None
@@ -80,7 +86,23 @@ class Planner:
             for each in files:
                 each.close()
             raise _refused(*found.errors)
-        return self._plan(options, user, files)
+        try:
+            entrances = self._entrances(wanted, before)
+        except NotReloadedError:
+            for each in files:
+                each.close()
+            raise
+        return self._plan(options, user, files, entrances)
+
+    def _entrances(self, wanted: Iterable[Wanted], before: Plan) -> Entrances:
+        try:
+            entrances = sockets.made(wanted, self._inherited, before.entrances)
+        except LiveSocketError as error:
+            raise _refused(f"another program listens on {error}") from None
+        except (OSError, RunPathError) as error:
+            raise _refused(*str(error).splitlines()) from None
+        sockets.announce(entrances, before.entrances)
+        return entrances
 
     def _reread(self) -> Options:
         """What counts now, less what a reload cannot change.
@@ -104,14 +126,16 @@ class Planner:
         )
         return tuple(files for files, _ in looked_at), found
 
-    def _plan(self, options: Options, user: User | None, files: tuple[SealedFiles, ...]) -> Plan:
+    def _plan(
+        self, options: Options, user: User | None, files: tuple[SealedFiles, ...], entrances: Entrances
+    ) -> Plan:
         settings = options.settings
         each = options.split()
         watches = {file.path(settings): None for row in options.mechanism for file in row.watches}
         return Plan(
             front=FrontPlan(Rights(user), functools.partial(front.run, options=options)),
             pools=tuple(self._pool(one, user, own) for one, own in zip(each, files, strict=True)),
-            mux=self._mux,
+            entrances=entrances,
             files=files,
             watches=tuple(watches) if options.cache else (),
             drain_limit=len(each) * (settings.queue_timeout + settings.login_timeout) + DRAIN_MARGIN,

@@ -15,6 +15,7 @@ from pysaslauthd.config.complaints import cut
 from pysaslauthd.config.mechanisms import Mechanism
 from pysaslauthd.config.options import Flag, Options, read_cache_size
 from pysaslauthd.config.settings import SettingError, Settings, read_size
+from pysaslauthd.config.socket_tables import SocketTable, read_mode
 
 _NATIVE: dict[object, tuple[type, ...]] = {
     bool: (bool,),
@@ -54,18 +55,33 @@ class Declared(NamedTuple):
             if not value.isprintable():
                 raise SettingError("text without control characters")
             return self.read(value)
-        if isinstance(value, list) and list in self.native and _are_names(value):
-            return self.read_native(",".join(value))
+        if isinstance(value, list) and list in self.native:
+            return self.read_native(",".join(self._names(value)))
+        if _is_any_of(value, self.native):
+            return self.read(_as_text(value))
         if list in self.native:
             if not isinstance(value, list):
                 self.read(_as_text(value))  # which may say better what was expected
-            raise SettingError('a list of names, such as ["imap", "smtp"]')
-        if isinstance(value, self.native):
-            return self.read(_as_text(value))
+            raise SettingError(self._list)
         if bool in self.native:
             raise SettingError("true or false")
         self.read(_as_text(value))  # which may say better what was expected
         raise SettingError("text in quotes")
+
+    def _names(self, values: list[object]) -> list[str]:
+        """What a list holds, as text."""
+        kinds = (str, int) if int in self.native else (str,)
+        names = [_as_text(each) for each in values if _is_any_of(each, kinds)]
+        if len(names) < len(values) or any("," in name for name in names):
+            raise SettingError(self._list)
+        return names
+
+    @property
+    def _list(self) -> str:
+        """What is expected of a list."""
+        if int in self.native:
+            return 'a list of names or numbers, such as ["postfix", 1000]'
+        return 'a list of names, such as ["imap", "smtp"]'
 
     def in_toml(self, value: object) -> str:
         """A value, None for what a text of nothing means, as the right side of an assignment, read back by :meth:`read_native`; "" if there is no such way."""
@@ -73,7 +89,7 @@ class Declared(NamedTuple):
             case bool():
                 text = "true" if value else "false"
             case int():
-                text = _in_units(value) if self.read in _SIZES else str(value)
+                text = self._number_in_toml(value)
             case float():
                 text = _in_time(value)
             case (Mechanism(name=name),):
@@ -90,6 +106,11 @@ class Declared(NamedTuple):
                 text = ""
         return text
 
+    def _number_in_toml(self, value: int) -> str:
+        if self.read is read_mode:
+            return f'"{value:04o}"'
+        return _in_units(value) if self.read in _SIZES else str(value)
+
 
 def shown(value: object) -> str:
     """What a TOML file holds, as a message about it says it."""
@@ -104,8 +125,9 @@ def shown(value: object) -> str:
             return cut(_as_text(value))
 
 
-def _are_names(values: list[object]) -> bool:
-    return all(isinstance(each, str) and "," not in each for each in values)
+def _is_any_of(value: object, kinds: tuple[type, ...]) -> bool:
+    """As Python takes True for a number, and nobody who writes a file does."""
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
 
 def _as_text(value: object) -> str:
@@ -159,7 +181,7 @@ def _declared(field: "dataclasses.Field[Any]") -> Declared:
         name=field.name,
         default=field.default,
         read=metadata["read"],
-        native=native,
+        native=metadata.get("native", native),
         explanation=metadata["explanation"],
         flag=metadata.get("flag"),
         needs_restart=metadata["needs_restart"],
@@ -173,6 +195,9 @@ DECLARED = {
     if field.metadata
 }
 """All of them by name, in the order in which they are shown: saslauthd's, then ours."""
+
+SOCKET_KEYS = {field.name: _declared(field) for field in dataclasses.fields(SocketTable) if field.metadata}
+"""The keys of a table ``[[socket]]`` by name, in the order in which they are shown."""
 
 OURS = frozenset(field.name for field in dataclasses.fields(Settings))
 """The names of the fields of :class:`Settings`."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from pysaslauthd.config.declared import DECLARED, OURS, Declared
 from pysaslauthd.config.options import OptionError, Options
 from pysaslauthd.config.settings import Settings
+from pysaslauthd.config.socket_tables import SocketTable, twice
 
 DEFAULT = "default"
 """The origin of what nobody gave."""
@@ -29,6 +30,7 @@ class Found(NamedTuple):
     given: tuple[Given, ...] = ()
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    sockets: tuple[SocketTable, ...] = ()
 
 
 class NoMechanismError(OptionError):
@@ -78,7 +80,10 @@ def combined(sources: Iterable[Found], *, foreground: bool = False) -> Effective
         **{name: value for name, value in values.items() if name not in OURS},
         foreground=foreground,
         settings=Settings(**{name: value for name, value in values.items() if name in OURS}),
+        sockets=tuple(table for each in found for table in each.sockets),
     )
+    if errors := list(twice(options.sockets, options.default_socket)):
+        raise OptionError("\n".join(errors))
     warnings = [line for each in found for line in each.warnings]
     option = last.get("mechanism_option")
     if option is not None and not any(row.uses_option for row in options.mechanism):

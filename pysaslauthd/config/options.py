@@ -21,6 +21,7 @@ from pysaslauthd.config.settings import (
     read_size,
     read_switch,
 )
+from pysaslauthd.config.socket_tables import SocketTable
 
 EXIT_FAILURE = 1
 EXIT_ALREADY_RUNNING = 2
@@ -28,6 +29,9 @@ EXIT_USAGE = 64
 
 DEFAULT_RUN_PATH = Path("/run/saslauthd")
 """Red Hat's; Debian's ``/var/run/saslauthd`` is the same directory by another name."""
+
+SOCKET_NAME = "mux"
+"""Of the socket in the run path."""
 
 DEFAULT_USER = "pysaslauthd"
 DEFAULT_PROCESSES = 5
@@ -172,6 +176,8 @@ class Options:
     )
     foreground: bool = False
     settings: Settings = Settings()
+    sockets: tuple[SocketTable, ...] = ()
+    """Of the configuration file. Without any there is one, with the defaults of all keys."""
     warnings: tuple[str, ...] = ()
 
     def split(self) -> "tuple[Options, ...]":
@@ -183,6 +189,11 @@ class Options:
         """The mechanism of options that are for one alone; see :meth:`split`."""
         (row,) = self.mechanism
         return row
+
+    @property
+    def default_socket(self) -> Path:
+        """The path of a socket that names none."""
+        return self.run_path / SOCKET_NAME
 
     @property
     def configuration(self) -> Path | None:

@@ -40,6 +40,13 @@ class Assigned(NamedTuple):
     value: object
 
 
+class Assignments(NamedTuple):
+    """What a file assigns, in its order, and the tables that ``[[name]]`` begins, each with its line."""
+
+    values: list[Assigned]
+    tables: list[tuple[int, Path]]
+
+
 class _BrokenError(Exception):
     """A statement that is none: what is wrong, in which line of the file, and whether it has several."""
 
@@ -49,7 +56,7 @@ class _BrokenError(Exception):
         self.is_long = is_long
 
 
-def assignments(text: str, complaints: Complaints) -> list[Assigned]:
+def assignments(text: str, complaints: Complaints) -> Assignments:
     """What a file assigns, in its order. What is no TOML goes to ``complaints``; the rest is understood."""
     reading = _Reading(complaints)
     lines = text.replace("\r\n", "\n").split("\n")
@@ -67,7 +74,7 @@ def assignments(text: str, complaints: Complaints) -> list[Assigned]:
             number = _resume(lines, number + 1, is_long=True)
     if not complaints.all():
         _try_together(text, complaints)
-    return reading.assigned
+    return Assignments(reading.assigned, reading.tables)
 
 
 def in_words(path: Path) -> str:
@@ -142,6 +149,7 @@ class _Reading:
         self._lines: dict[Path, int] = {}
         self._counts: dict[Path, int] = {}
         self.assigned: list[Assigned] = []
+        self.tables: list[tuple[int, Path]] = []
 
     def take(self, line: int, first: str, found: dict[str, Any]) -> None:
         """Understand a statement that makes ``found`` where it stands alone."""
@@ -158,6 +166,7 @@ class _Reading:
         if is_repeated:
             number = self._counts[path] = self._counts.get(path, -1) + 1
             self._table = (*path, str(number))
+            self.tables.append((line, self._table))
             return
         self._table = path
         before = self._lines.setdefault((*path, ""), line)

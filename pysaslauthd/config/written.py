@@ -1,8 +1,11 @@
 """Settings as lines of a configuration file, each with who gave it."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from pysaslauthd.config.declared import Declared
+from pysaslauthd.config.declared import SOCKET_KEYS, Declared
+from pysaslauthd.config.given import DEFAULT
+from pysaslauthd.config.socket_tables import SocketTable
 
 _COLUMN = 48
 """Where the origins begin."""
@@ -18,3 +21,15 @@ def written(values: Iterable[tuple[Declared, object, str]]) -> Iterator[str]:
         else:
             line = f"# {declared.name} is not UTF-8, as TOML has to be"
         yield f"{line:<{_COLUMN}}  # {origin}"
+
+
+def written_socket(table: SocketTable, default: Path) -> Iterator[str]:
+    """A line for the table, and one for each key. One without a path has it by the run path, which a line says."""
+    yield f"{'[[socket]]':<{_COLUMN}}  # {table.origin}"
+    for name, declared in SOCKET_KEYS.items():
+        value, origin = getattr(table, name), table.origins.get(name, DEFAULT)
+        if value is None or value == frozenset():
+            what = f"is {default}" if name == "path" else "is not set"
+            yield f"{f'# {name} {what}':<{_COLUMN}}  # {origin}"
+        else:
+            yield from written([(declared, value, origin)])

@@ -74,7 +74,7 @@ def _closing_on_error(method: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-class House(Protocol):
+class Host(Protocol):
     """Who has clients as guests: what they share, and what it is told of each."""
 
     loop: asyncio.AbstractEventLoop
@@ -104,7 +104,7 @@ class Client:
     __slots__ = (
         "_expects_address",
         "_head",
-        "_house",
+        "_host",
         "_is_awaited",
         "_is_closed",
         "_is_watched",
@@ -115,8 +115,8 @@ class Client:
         "uid",
     )
 
-    def __init__(self, house: House, connection: "socket.SocketType", uid: int) -> None:
-        self._house = house
+    def __init__(self, host: Host, connection: "socket.SocketType", uid: int) -> None:
+        self._host = host
         self.uid = uid
         """Of the process that connected."""
         self._socket = connection
@@ -161,7 +161,7 @@ class Client:
             self._timer.cancel()
         self._unwatch()
         self._socket.close()
-        self._house.has_left(self)
+        self._host.has_left(self)
 
     @_closing_on_error
     def _read(self) -> None:
@@ -182,7 +182,7 @@ class Client:
 
     def _take(self) -> tuple[Request | None, bool]:
         """What the socket holds: the request, if it is all there, and whether the peer closed."""
-        limits = self._house.options.limits
+        limits = self._host.options.limits
         while True:
             data, self._head = self._head, None
             try:
@@ -207,7 +207,7 @@ class Client:
         if not self._is_awaited:
             self._is_awaited = True
             self._watch(self._read)
-            self._house.waits_for(self)
+            self._host.waits_for(self)
         if self._reader is not None and self._reader.has_request and not self._expects_address:
             # Once: each further byte does not make the wait longer.
             self._expects_address = True
@@ -224,23 +224,23 @@ class Client:
         if request is not None:
             self._submit(request)
         else:
-            self._house.statistics.timed_out += 1
+            self._host.statistics.timed_out += 1
             self.close()
 
     def _refuse(self, error: ProtocolError) -> None:
         self._stop_waiting()
-        house = self._house
-        house.gate.refuse(error)
-        self._reply(encode_reply(accepted=False, reason=error.reason if house.options.reply_reason else ""))
+        host = self._host
+        host.gate.refuse(error)
+        self._reply(encode_reply(accepted=False, reason=error.reason if host.options.reply_reason else ""))
 
     def _submit(self, request: Request) -> None:
         self._stop_waiting()
         whole, self._whole = self._whole, None
-        self._house.gate.login(request, self, whole)
+        self._host.gate.login(request, self, whole)
 
     def may_wait(self) -> bool:
         """See :class:`Asker`."""
-        return self._house.may_wait(self)
+        return self._host.may_wait(self)
 
     def is_there(self) -> bool:
         """See :class:`Asker`. Who only closed its writing side, or sends on and on, still waits."""
@@ -255,7 +255,7 @@ class Client:
     def hear(self, answer: Answer) -> None:
         """See :class:`Asker`."""
         if answer.delay and not self._is_closed:
-            self._house.is_refused(self)
+            self._host.is_refused(self)
             self._set_timer(answer.delay, functools.partial(self._answered, answer))
         else:
             self._answered(answer)
@@ -264,7 +264,7 @@ class Client:
         if self._is_awaited:
             self._is_awaited = False
             self._unwatch()
-            self._house.has_asked(self)
+            self._host.has_asked(self)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -272,7 +272,7 @@ class Client:
     def _answered(self, answer: Answer) -> None:
         if self._is_closed:
             return
-        reply = self._house.options.reply(answer)
+        reply = self._host.options.reply(answer)
         if reply == _CLOSE_WITHOUT_ANSWER:
             self.close()
         else:
@@ -282,7 +282,7 @@ class Client:
         try:
             self._socket.send(reply, SEND_FLAGS)
         except OSError:
-            self._house.statistics.unheard += 1
+            self._host.statistics.unheard += 1
             self.close()
         else:
             self.linger()
@@ -307,13 +307,13 @@ class Client:
     def _set_timer(self, seconds: float, action: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._house.loop.call_later(seconds, action)
+        self._timer = self._host.loop.call_later(seconds, action)
 
     def _watch(self, action: Callable[[], None]) -> None:
-        self._house.loop.add_reader(self._socket.fileno(), action)
+        self._host.loop.add_reader(self._socket.fileno(), action)
         self._is_watched = True
 
     def _unwatch(self) -> None:
         if self._is_watched:
-            self._house.loop.remove_reader(self._socket.fileno())
+            self._host.loop.remove_reader(self._socket.fileno())
             self._is_watched = False

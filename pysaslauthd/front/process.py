@@ -10,12 +10,13 @@ import uvloop
 
 from pysaslauthd import logs
 from pysaslauthd.config.options import Options
+from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.verbs import ForFront, ToFront
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.front.chain import Chain, Link, Routes
 from pysaslauthd.front.client import ClientOptions
 from pysaslauthd.front.gate import Gate
-from pysaslauthd.front.listener import Listener
+from pysaslauthd.front.house import House
 from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.pool import Pool, PoolOptions
 from pysaslauthd.front.statistics import Statistics
@@ -29,13 +30,13 @@ SPARE_DESCRIPTORS = 32
 """For loop, log, channel to the master and a little more, beside clients and workers."""
 
 
-def run(channel: socket.socket, listening: socket.socket, options: Options) -> None:
+def run(channel: socket.socket, entrances: tuple[Entrance, ...], options: Options) -> None:
     """Serve until the master says drain and the last client has gone, or the master is gone."""
-    _Front(channel, listening, options).run()
+    _Front(channel, entrances, options).run()
 
 
 class _Front:
-    def __init__(self, channel: socket.socket, listening: socket.socket, options: Options) -> None:
+    def __init__(self, channel: socket.socket, entrances: tuple[Entrance, ...], options: Options) -> None:
         self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(self._on_exception)
         self._statistics = Statistics()
@@ -49,9 +50,9 @@ class _Front:
         settings = options.settings
         chain = Chain(self._loop, links, settings.next_on, settings.queue_timeout + settings.login_timeout)
         self._gate = Gate(self._loop, Routes((), chain), options, self._statistics)
-        self._listener = Listener(
+        self._house = House(
             self._loop,
-            listening,
+            entrances,
             self._gate,
             ClientOptions.of(options.settings),
             room_for_clients(options),
@@ -93,18 +94,18 @@ class _Front:
             case ToFront.GONE:
                 self._pools[message.pool].gone(message.number)
             case ToFront.DRAIN:
-                self._listener.drain(self._loop.stop)
+                self._house.drain(self._loop.stop)
             case ToFront.HAND_OVER:
-                self._listener.drain(self._loop.stop, takes_waiting=False)
+                self._house.drain(self._loop.stop, hands_over=True)
             case ToFront.PROBE:
-                self._listener.probe(self._master.served)
+                self._house.probe(self._master.served)
             case ToFront.REPORT:
                 self._report()
             case ToFront.FORGET:
                 self._gate.forget()
 
     def _report(self) -> None:
-        self._statistics.clients = len(self._listener)
+        self._statistics.clients = len(self._house)
         self._statistics.queued = sum(map(len, self._rooms))
         counts = dataclasses.asdict(self._statistics)
         log.info("statistics", process="front", descriptors=len(open_descriptors()), **counts)

@@ -8,14 +8,9 @@ asked yet leaves first, the one that has been silent longest; then who was refus
 failure delay, the oldest first.
 """
 
-import socket
-import struct
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
-
-_CREDENTIALS = struct.Struct("iII")
-"""Pid, uid and gid, as the kernel noted them when the peer connected."""
 
 
 class Guest(Protocol):
@@ -139,9 +134,3 @@ def _oldest(groups: Iterable[OrderedDict[G, int]]) -> G | None:
 
 def _turn(guest_and_turn: tuple[Guest, int]) -> int:
     return guest_and_turn[1]
-
-
-def peer_uid(connection: "socket.SocketType") -> int:
-    """Who connected."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(credentials)[1])

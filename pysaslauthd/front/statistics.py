@@ -28,6 +28,8 @@ class Statistics:
     """Requests that were none: a field over its limit, an empty login, a NUL."""
     timed_out: int = 0
     """Clients closed because their request did not come in time."""
+    not_allowed: int = 0
+    """Clients closed before they were read from, as a list of who may ask by their socket has them not."""
     evicted: int = 0
     """Clients closed to make room for others: silent ones, or refused ones before they heard of it."""
     unheard: int = 0

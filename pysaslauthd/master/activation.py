@@ -9,8 +9,9 @@ import os
 import select
 import socket
 from collections.abc import MutableMapping
+from pathlib import Path
 
-from pysaslauthd.master.runpath import LostSocketError, MuxSocket
+from pysaslauthd.master.mux import Look, LostSocketError, MuxSocket
 
 FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START."""
@@ -30,6 +31,8 @@ class InheritedSocket(MuxSocket):
     def __init__(self, listening: socket.socket) -> None:
         self.socket = listening
         self.name = _name(listening)
+        self.path = Path(os.path.realpath(self.name)) if self.name.startswith("/") else None
+        """Where it is in the file system, if it is there."""
 
     def repair(self) -> None:
         """See :class:`MuxSocket`. It cannot be: only who made it can make another.
@@ -42,6 +45,9 @@ class InheritedSocket(MuxSocket):
             raise LostSocketError(
                 f"the socket {self.name} was shut down; whoever gave it to us has to make another"
             )
+
+    def change(self, look: Look) -> None:
+        """See :class:`MuxSocket`. Whose it is was decided by who made it."""
 
     def remove(self) -> None:
         """See :class:`MuxSocket`. It stays, with its name and who waits to be accepted."""

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pysaslauthd.core import verbs
+from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.messages import LARGEST_PACKET, VERSION, MessageError
 from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
 from pysaslauthd.logs import log
 from pysaslauthd.master import process
 from pysaslauthd.master.backoff import Backoff
+from pysaslauthd.master.entrances import Entrances
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.process import Role
-from pysaslauthd.master.runpath import MuxSocket
 from pysaslauthd.sealed import SealedFiles
 
 FORKS_PER_SECOND = 250
@@ -55,10 +56,10 @@ class PoolPlan(NamedTuple):
 
 
 class FrontPlan(NamedTuple):
-    """The front, as the master sees it. ``main`` gets the channel and the listening socket."""
+    """The front, as the master sees it. ``main`` gets the channel and the listening sockets."""
 
     rights: Rights
-    main: Callable[[socket.socket, socket.socket], None]
+    main: Callable[[socket.socket, tuple[Entrance, ...]], None]
 
 
 class Plan(NamedTuple):
@@ -66,7 +67,7 @@ class Plan(NamedTuple):
 
     front: FrontPlan
     pools: tuple[PoolPlan, ...]
-    mux: MuxSocket
+    entrances: Entrances
     files: tuple[SealedFiles, ...]
     watches: tuple[Path, ...]
     """Files whose change makes the cache worthless."""
@@ -115,15 +116,15 @@ class Generation:
         self._is_probed = False
         self._has_answered = False
         with theirs:
-            front, listening = plan.front, plan.mux.socket
-            descriptors = (theirs.fileno(), listening.fileno())
+            front, entrances = plan.front, plan.entrances.for_a_front
+            descriptors = (theirs.fileno(), *(each.socket.fileno() for each in entrances))
             try:
                 self.front_pid = process.start(
                     Role(
                         "pysasl-front",
                         front.rights,
                         descriptors,
-                        lambda: front.main(theirs, listening),
+                        lambda: front.main(theirs, entrances),
                         goes_first=True,
                     )
                 )

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import struct
 from pathlib import Path
 from typing import Self
@@ -35,13 +36,14 @@ class LockFile:
         """Create ``path`` if need be (mode 0600; an existing file keeps its mode) and lock it.
 
         :raises LockedByAnotherError: somebody else has.
-        :raises OSError: the file cannot be made or opened.
+        :raises OSError: the file cannot be made or opened, or is not one that we would have made.
         """
         self.path = path
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         while True:
             self._descriptor = os.open(path, flags, 0o600)
             try:
+                _refuse_another_kind(os.fstat(self._descriptor))
                 fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._is_named():
                     return
@@ -83,10 +85,18 @@ class LockFile:
         return os.path.samestat(named, os.fstat(self._descriptor))
 
 
+def _refuse_another_kind(status: os.stat_result) -> None:
+    """What we write into must have no other name, by which it is something else."""
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    if status.st_nlink > 1:
+        raise OSError(errno.EMLINK, "it has another name: a file with one link was expected")
+
+
 def lock_owner(path: Path) -> int | None:
     """The process that holds the lock on ``path``, or None. Never this process itself."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:

@@ -1,7 +1,7 @@
 """The master's life: start a generation, replace it when it ends or all is to be read anew, stop when told to.
 
 A reload starts a generation with what the files hold now; once that can answer, the one before
-takes no more logins, finishes what it has and ends. Both listen on the same socket, so no client
+takes no more logins, finishes what it has and ends. Both listen on the same sockets, so no client
 notices.
 """
 
@@ -18,9 +18,10 @@ from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, process
 from pysaslauthd.master.backoff import Backoff
 from pysaslauthd.master.generation import Generation, NotReloadedError, Plan, describe_status, has_left
+from pysaslauthd.master.mux import LostSocketError
 from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.readiness import CANNOT_START, Readiness
-from pysaslauthd.master.runpath import LostSocketError, RunPathError
+from pysaslauthd.master.runpath import RunPathError
 from pysaslauthd.master.watch import FileWatch
 from pysaslauthd.master.watchdog import Watchdog
 
@@ -43,8 +44,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal
 MOST_LEAVING = 3
 """Generations that may be answering their last logins before another reload waits for one to end."""
 
-Reload = Callable[[], Plan]
-"""Makes the plan of the next generation, or raises :class:`NotReloadedError`."""
+Reload = Callable[[Plan], Plan]
+"""Makes the plan of the next generation, by the one in force, or raises :class:`NotReloadedError`."""
 
 
 def hold_signals() -> None:
@@ -86,7 +87,13 @@ class Supervisor:
         self._owns_orphans = os.getpid() != 1 and not process.children()
 
     def run(self) -> int:
-        """Supervise until the end; the exit status."""
+        """Supervise until the end; the exit status. However it ends, no socket of ours is left."""
+        try:
+            return self._supervise()
+        finally:
+            self._plan.entrances.remove()
+
+    def _supervise(self) -> int:
         if self._owns_orphans:
             kernel.adopt_orphans()
         with self._signal_pipe() as signals:
@@ -196,6 +203,7 @@ class Supervisor:
                 log.error(f"reload failed: {self._not_reloaded}")
                 self._next.kill()
                 self._leave(self._next)
+                self._give_up(self._next.plan)
                 self._next = None
         elif self._reload_wanted and len(self._leaving) < MOST_LEAVING:
             self._reload_wanted = False
@@ -207,7 +215,7 @@ class Supervisor:
 
     def _begin_reload(self) -> None:
         try:
-            plan = self._reload()
+            plan = self._reload(self._plan)
         except NotReloadedError as error:
             self._not_reloaded = str(error)
             return
@@ -217,6 +225,7 @@ class Supervisor:
         self._next = self._started(plan, now)
         if self._next is None:
             self._not_reloaded = self._trouble
+            self._give_up(plan)
             plan.close()
 
     def _announce_reload(self) -> None:
@@ -229,11 +238,17 @@ class Supervisor:
         abandoned, self._plan = self._plan, generation.plan
         self._watch = self._next_watch
         self._not_reloaded = ""
+        self._give_up(abandoned)
+        self._plan.entrances.settle()
         log.info("reloaded")
         if before is not None:
             before.drain(now)
             self._leave(before)
         self._close_unused(abandoned)
+
+    def _give_up(self, plan: Plan) -> None:
+        """Listen no more where only ``plan`` wanted to."""
+        plan.entrances.give_up(self._plan.entrances)
 
     def _leave(self, generation: Generation) -> None:
         self._leaving.append(generation)
@@ -259,7 +274,7 @@ class Supervisor:
         if self._stop_at is not None:
             return None
         try:
-            plan.mux.repair()
+            plan.entrances.repair()
             generation = Generation(plan, now)
         except LostSocketError as error:
             # Who supervises us can have it made anew, and us with it.
@@ -326,6 +341,7 @@ class Supervisor:
     def _front_ended(self, generation: Generation, status: int, now: float) -> None:
         if generation is self._next:
             self._next = None
+            self._give_up(generation.plan)
             if self._stop_at is None:
                 self._not_reloaded = f"the front {describe_status(status)}"
                 log.error(f"reload failed: {self._not_reloaded}")
@@ -359,7 +375,7 @@ class Supervisor:
         self._status = EXIT_START_FAILED
         log.critical(f"cannot start: {text}")
         self._readiness.failed(EXIT_START_FAILED, f"{CANNOT_START}\n{text}\nCheck syslog for errors")
-        self._plan.mux.remove()
+        self._plan.entrances.remove()
         self._trouble = f"cannot start: {text}"
         self._stop_at = time.monotonic()
         self._manager.stopping(STOP_GRACE)
@@ -369,19 +385,21 @@ class Supervisor:
         if self._stop_at is not None:
             self._stop_at = now
             return
-        mux = self._plan.mux
+        if self._next is not None:
+            self._give_up(self._next.plan)
+        entrances = self._plan.entrances
         grace = STOP_GRACE
-        if mux.outlives_us:
+        if entrances.outlives_us:
             grace = max((each.plan.drain_limit for each in self._generations()), default=STOP_GRACE)
         self._stop_at = now + grace
         self._manager.stopping(grace + STOP_GRACE)
         # Who comes now hears at once that nobody is here; who came before is still answered.
-        mux.remove()
+        entrances.remove()
         self._readiness.failed(EXIT_START_FAILED, f"{CANNOT_START}\nstopped by a signal")
         for each in self._generations():
             if each.draining:
                 continue
-            if mux.outlives_us:
+            if entrances.outlives_us:
                 each.hand_over(now)
             else:
                 each.drain(now)

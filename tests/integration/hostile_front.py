@@ -13,16 +13,18 @@ from pathlib import Path
 
 from pysaslauthd import logs
 from pysaslauthd.core import verbs
+from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.messages import VERSION
 from pysaslauthd.core.verbs import ForMaster, ToFront, ToMaster
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.master import generation, process, supervisor
 from pysaslauthd.master.activation import inherited_sockets
+from pysaslauthd.master.entrances import Entrances, Listened
 from pysaslauthd.master.generation import FrontPlan, NotReloadedError, Plan, PoolPlan
+from pysaslauthd.master.mux import OwnSocket
 from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Readiness
-from pysaslauthd.master.runpath import OwnSocket
 from pysaslauthd.master.supervisor import Supervisor
 
 LIMIT = 6
@@ -139,7 +141,7 @@ def refuse(role: process.Role) -> int:  # noqa: ARG001  (in the place of one tha
     raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
 
-def not_reloaded() -> Plan:
+def not_reloaded(before: Plan) -> Plan:  # noqa: ARG001  (in the place of one that uses it)
     raise NotReloadedError
 
 
@@ -153,8 +155,8 @@ def main() -> int:
     given = inherited_sockets(os.environ)
     mux = given[0] if given else OwnSocket(directory / "mux")
 
-    def front(channel: socket.socket, listening: socket.socket) -> None:
-        Front(attack, directory, channel, listening).run()
+    def front(channel: socket.socket, entrances: tuple[Entrance, ...]) -> None:
+        Front(attack, directory, channel, entrances[0].socket).run()
 
     def worker(channel: socket.socket) -> None:
         if attack != "deaf":
@@ -163,7 +165,7 @@ def main() -> int:
     plan = Plan(
         FrontPlan(Rights(None), front),
         (PoolPlan("idle", Rights(None), LIMIT, worker),),
-        mux,
+        Entrances((Listened(mux),)),
         (),
         watches=(),
         drain_limit=10,

@@ -277,11 +277,6 @@ class TestWhatCannotBeListenedOn:
             f"LISTEN_FDS: descriptor 6 (pipe): {expected} no socket at all",
         ]
 
-    def test_is_told_of_a_second_socket(self, directory: Path) -> None:
-        with Listening(str(directory / "a")) as a, Listening(str(directory / "b")) as b:
-            text = self.refusal(directory, [a.descriptor, b.descriptor])
-        assert text == f"LISTEN_FDS=2: expected one socket, got {directory / 'a'}, {directory / 'b'}"
-
     def test_is_told_of_what_is_not_there(self, listening: Listening, directory: Path) -> None:
         text = self.refusal(directory, [listening.descriptor], count="9" * 9)
         last = text.splitlines()[-1]

@@ -12,11 +12,12 @@ import pytest
 
 from pysaslauthd.master import privileges, readiness, runpath
 from pysaslauthd.master.backoff import FIRST_PAUSE, LONGEST_PAUSE, STEADY_LIFE, Backoff
+from pysaslauthd.master.mux import LiveSocketError, OwnSocket, is_live
 from pysaslauthd.master.notify import RETRY_PAUSE, ServiceManager
 from pysaslauthd.master.pidfile import LockedByAnotherError, LockFile, lock_owner
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Outcome, Readiness
-from pysaslauthd.master.runpath import LiveSocketError, OwnSocket, RunPathError
+from pysaslauthd.master.runpath import RunPathError
 from support.service_manager import Manager
 
 HOLD_LOCK = "import sys; from pathlib import Path; from pysaslauthd.master.pidfile import LockFile; LockFile(Path(sys.argv[1])).write_pid(); print(flush=True); sys.stdin.read()"  # fmt: skip
@@ -111,6 +112,18 @@ class TestLockFile:
             LockFile(directory / "lock")
         assert not (directory / "target").exists()
 
+    def test_is_not_what_has_another_name_or_is_no_file(self, directory: Path) -> None:
+        path = directory / "lock"
+        (directory / "target").touch()
+        path.hardlink_to(directory / "target")
+        with pytest.raises(OSError, match="another name"):
+            LockFile(path)
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(OSError, match="not a regular file"):
+            LockFile(path)
+        assert lock_owner(path) is None
+
 
 class TestReadiness:
     @pytest.mark.parametrize("outcome", [Outcome(0, ""), Outcome(2, "Cannot start\nbecause of ü")])
@@ -165,7 +178,7 @@ class TestOwnSocket:
             assert os.umask(umask) == 0o077
         with mux.socket:
             assert mux.path.stat().st_mode & 0o777 == 0o777
-            assert runpath.is_live(mux.path)
+            assert is_live(mux.path)
             mux.remove()
             assert not mux.path.exists()
 
@@ -173,11 +186,11 @@ class TestOwnSocket:
     def test_that_was_shut_down_is_repaired(self, directory: Path, how: int) -> None:
         mux = OwnSocket(directory / "mux")
         mux.repair()
-        assert runpath.is_live(mux.path)
+        assert is_live(mux.path)
         mux.socket.shutdown(how)
-        assert not runpath.is_live(mux.path)
+        assert not is_live(mux.path)
         mux.repair()
-        assert runpath.is_live(mux.path)
+        assert is_live(mux.path)
         assert mux.path.stat().st_mode & 0o777 == 0o777
         mux.remove()
         assert not mux.path.exists()
@@ -186,9 +199,9 @@ class TestOwnSocket:
     def test_of_a_killed_daemon_is_replaced(self, directory: Path) -> None:
         with socket.socket(socket.AF_UNIX) as stale:
             stale.bind(str(directory / "mux"))
-        assert not runpath.is_live(directory / "mux")
+        assert not is_live(directory / "mux")
         mux = OwnSocket(directory / "mux")
-        assert runpath.is_live(mux.path)
+        assert is_live(mux.path)
         mux.socket.close()
 
     def test_of_a_live_daemon_is_not_stolen(self, directory: Path) -> None:

@@ -22,9 +22,9 @@ class _Faulty(Configuration):
 
 def test_for_a_bug_of_ours_leaves_what_was_in_force_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     options = Options((MECHANISMS["pam"],))
-    planner = Planner(_Faulty(read_command_line([])), options, None, None, {"pam": types.ModuleType("x")})  # type: ignore[arg-type]
+    planner = Planner(_Faulty(read_command_line([])), options, None, (), {"pam": types.ModuleType("x")})
     with pytest.raises(NotReloadedError, match=r"^internal error: ValueError at "):
-        planner.again()
+        planner.again(None)  # type: ignore[arg-type]
     out, err = capfd.readouterr()
     assert "not reloaded" in out + err
     assert "internal error: ValueError at test_planner.py" in out + err

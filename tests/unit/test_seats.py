@@ -3,7 +3,8 @@
 import os
 import socket
 
-from pysaslauthd.front.seats import Seats, peer_uid
+from pysaslauthd.front.peers import user_of
+from pysaslauthd.front.seats import Seats
 
 
 class Guest:
@@ -117,4 +118,4 @@ def test_nothing_is_kept_of_those_that_left() -> None:
 def test_the_kernel_says_who_it_is() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert peer_uid(ours) == os.getuid()
+        assert user_of(ours) == os.getuid()

@@ -13,7 +13,7 @@ from pysaslauthd.config.statements import Assigned, assignments
 
 def read(text: str) -> tuple[list[Assigned], list[str]]:
     complaints = Complaints("F", "errors")
-    return assignments(text, complaints), complaints.all()
+    return assignments(text, complaints).values, complaints.all()
 
 
 def lines_of(text: str) -> dict[str, int]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pysaslauthd.config.complaints import MOST_MESSAGES
 from pysaslauthd.config.declared import DECLARED
-from pysaslauthd.config.given import combined
+from pysaslauthd.config.given import Found, combined
 from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.config.statements import LARGEST_FILE
 from pysaslauthd.config.toml_file import read_toml
@@ -108,7 +108,7 @@ class TestAFile:
 
     def test_may_be_empty_and_begin_with_a_byte_order_mark(self) -> None:
         for data in (b"", b"# nothing\r\n", b"\xef\xbb\xbf"):
-            assert read_toml(data, "F") == ((), (), ())
+            assert read_toml(data, "F") == Found()
         assert [each.value for each in read_toml(b"\xef\xbb\xbfprocesses = 3\r\n", "F").given] == [3]
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The listener with real sockets, the gate behind it played by the test."""
+"""The house with real sockets, the gate behind it played by the test."""
 
 import select
 import socket
@@ -11,10 +11,11 @@ import pytest
 import uvloop
 
 from pysaslauthd.config.settings import Settings
+from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.wire import Request
-from pysaslauthd.front import listener as listener_module
+from pysaslauthd.front import house as house_module
 from pysaslauthd.front.client import Client, ClientOptions
-from pysaslauthd.front.listener import Listener
+from pysaslauthd.front.house import House
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Asker
 from support import mux
@@ -56,13 +57,13 @@ class Stage:
         listening.listen(100)
         self.gate = Gate()
         options = ClientOptions.of(Settings(**settings))  # type: ignore[arg-type]
-        self.listener = Listener(self.loop, listening, self.gate, options, limit, Statistics())  # type: ignore[arg-type]
+        self.house = House(self.loop, (Entrance(listening, "mux"),), self.gate, options, limit, Statistics())  # type: ignore[arg-type]
         stack.callback(self._end)
 
     def _end(self) -> None:
-        """A listener lives as long as its process, so it has no end of its own."""
-        newcomers = [client for client, _ in self.listener._newcomers]  # noqa: SLF001
-        for client in [*newcomers, *self.listener._seats.idle(), *self.gate.asked]:  # noqa: SLF001
+        """A house lives as long as its process, so it has no end of its own."""
+        newcomers = [client for client, _ in self.house._newcomers]  # noqa: SLF001
+        for client in [*newcomers, *self.house._seats.idle(), *self.gate.asked]:  # noqa: SLF001
             assert isinstance(client, Client)
             client.close()
         self.loop.close()
@@ -100,7 +101,7 @@ def test_who_has_his_answer_hears_no_other_and_nobody_leaves_for_him(stack: Exit
     stage.run(lambda: stage.gate.asked)
     client = stage.connect(KNOWN)
     stage.gate.on_known = lambda: client.sendall(b"more")
-    stage.run(lambda: len(stage.listener) == 1 and not pending(client))
+    stage.run(lambda: len(stage.house) == 1 and not pending(client))
     assert mux.read_to_end(client) == b"\0\2OK"
     assert stage.gate.turned_away == 0
     assert stage.gate.asked[0].is_there()
@@ -124,26 +125,26 @@ class TestADrain:
         stage.gate.on_known = send_more_and_leave
         stage.connect(OTHER)
         ends: list[int] = []
-        stage.listener.drain(lambda: ends.append(len(stage.listener)))
+        stage.house.drain(lambda: ends.append(len(stage.house)))
         stage.run(lambda: stage.gate.asked)
         assert ends == []
-        assert len(stage.listener) == 1
+        assert len(stage.house) == 1
 
     def test_hurries_who_has_sent_a_part(self, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("pysaslauthd.front.client.HURRY", 0.05)
         stage = Stage(stack, read_timeout=1000.0)
         stage.connect(OTHER[:4])
         ends: list[bool] = []
-        stage.listener.drain(lambda: ends.append(True))
+        stage.house.drain(lambda: ends.append(True))
         stage.run(lambda: ends)
 
     def test_takes_no_more_than_can_wait(self, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(listener_module, "MOST_WAITING", 3)
+        monkeypatch.setattr(house_module, "MOST_WAITING", 3)
         stage = Stage(stack)
         for _ in range(5):
             stage.connect(OTHER)
-        stage.listener.drain(lambda: None)
-        assert len(stage.listener) == 3
+        stage.house.drain(lambda: None)
+        assert len(stage.house) == 3
 
 
 def test_a_probe_that_fails_once_is_served_all_the_same(
@@ -153,7 +154,7 @@ def test_a_probe_that_fails_once_is_served_all_the_same(
     served: list[bool] = []
     with monkeypatch.context() as patched:
         patched.setattr(socket, "socketpair", full)
-        stage.listener.probe(lambda: served.append(True))
+        stage.house.probe(lambda: served.append(True))
     stage.run(lambda: served)
 
 

@@ -1,0 +1,153 @@
+"""The sockets that the settings ask for: names looked up, those that are there kept, the others made."""
+
+import grp
+import os
+import pwd
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from pysaslauthd.config.options import Options
+from pysaslauthd.config.socket_tables import SocketTable
+from pysaslauthd.core.entrance import Access
+from pysaslauthd.logs import log
+from pysaslauthd.master.activation import InheritedSocket
+from pysaslauthd.master.entrances import Entrances, Listened
+from pysaslauthd.master.mux import UNCHANGED, LiveSocketError, Look, MuxSocket, OwnSocket
+from pysaslauthd.master.runpath import RunPathError
+
+
+class UnknownNameError(Exception):
+    """Nobody is called so, or two sockets are one; a line for each, with file and line."""
+
+
+class Wanted(NamedTuple):
+    """A socket as a table asks for it, in numbers."""
+
+    path: Path
+    look: Look
+    access: Access | None
+    table: SocketTable
+
+
+def wanted(options: Options) -> tuple[Wanted, ...]:
+    """The sockets that the settings ask for.
+
+    :raises UnknownNameError: there is no such user or group, or two are the same by a link.
+    """
+    lookup = _Lookup()
+    tables = options.sockets or (SocketTable(),)
+    sockets = tuple(lookup.wanted(table, options.default_socket) for table in tables)
+    seen: dict[Path, Wanted] = {}
+    for each in sockets:
+        first = seen.setdefault(_real(each.path), each)
+        if first is not each:
+            lookup.errors.append(
+                f"{each.table.origin_of('path')}: socket.path: {each.path} leads to {_real(each.path)}, "
+                f"as that of {first.table.origin_of('path')} does"
+            )
+    if lookup.errors:
+        raise UnknownNameError("\n".join(lookup.errors))
+    return sockets
+
+
+def made(
+    sockets: Iterable[Wanted], inherited: tuple[InheritedSocket, ...], before: Entrances | None = None
+) -> Entrances:
+    """Sockets to listen on: those that were handed to us, those that ``before`` has already, the others made.
+
+    :raises LiveSocketError: somebody answers on one.
+    :raises RunPathError: one cannot be made. None is left of those that were.
+    """
+    given = {each.path: each for each in inherited if each.path is not None}
+    here = {_real(each.mux.path): each.mux for each in before or () if isinstance(each.mux, OwnSocket)}
+    listened: list[Listened] = []
+    fresh: list[OwnSocket] = []
+    for each in sockets:
+        real = _real(each.path)
+        if inherited and (real in given or not each.table.origins):
+            continue
+        mux = here.get(real)
+        if mux is None:
+            try:
+                mux = OwnSocket(each.path, each.look)
+            except (LiveSocketError, RunPathError):
+                for one in fresh:
+                    one.remove()
+                    one.socket.close()
+                raise
+            fresh.append(mux)
+        listened.append(Listened(mux, each.look, each.access))
+    tables = {_real(each.path): each for each in sockets if each.table.origins}
+    for handed in inherited:
+        table = tables.get(handed.path) if handed.path is not None else None
+        if table is not None and table.look != Look():
+            log.warning(
+                f"{table.table.origin}: owner, group and mode of {handed.name} have no effect: another made it"
+            )
+        listened.append(Listened(handed, access=table.access if table else None))
+    return Entrances(tuple(listened))
+
+
+def announce(now: Entrances, before: Entrances | None = None) -> None:
+    """Say in the log where we listen, if not all know it."""
+    known: set[MuxSocket] = {each.mux for each in before or ()}
+    for each in now:
+        if each.mux not in known:
+            log.info(f"listening on socket: {each.mux.name}")
+
+
+def _real(path: Path) -> Path:
+    """``path`` by a directory without links; the socket itself may be none."""
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
+class _Lookup:
+    """Looks up all names, and gathers those that nobody has."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def wanted(self, table: SocketTable, default: Path) -> Wanted:
+        """A table, in numbers."""
+        users, groups = self._users(table), self._groups(table)
+        return Wanted(
+            table.path or default,
+            Look(
+                self._number(table, "owner", table.owner, _user),
+                self._number(table, "group", table.group, _group),
+                table.mode,
+            ),
+            Access(users, groups) if table.allow_users or table.allow_groups else None,
+            table,
+        )
+
+    def _users(self, table: SocketTable) -> frozenset[int]:
+        return frozenset(
+            self._number(table, "allow_users", name, _user) for name in sorted(table.allow_users)
+        )
+
+    def _groups(self, table: SocketTable) -> frozenset[int]:
+        return frozenset(
+            self._number(table, "allow_groups", name, _group) for name in sorted(table.allow_groups)
+        )
+
+    def _number(self, table: SocketTable, key: str, name: str | None, find: Callable[[str], int]) -> int:
+        if name is None:
+            return UNCHANGED
+        if name.isdecimal():
+            return int(name)
+        try:
+            return find(name)
+        except KeyError:
+            kind = "group" if find is _group else "user"
+            self.errors.append(f"{table.origin_of(key)}: socket.{key}: no {kind} {name} here")
+            return UNCHANGED
+
+
+def _user(name: str) -> int:
+    return pwd.getpwnam(name).pw_uid
+
+
+def _group(name: str) -> int:
+    return grp.getgrnam(name).gr_gid

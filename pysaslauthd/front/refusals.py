@@ -1,0 +1,47 @@
+"""What the log says of those who may not ask by a socket: some lines in a second, however often they come."""
+
+import asyncio
+from collections import Counter
+
+from pysaslauthd.logs import log
+
+INTERVAL = 1.0
+"""Seconds between two lines on the same user."""
+
+MOST_USERS = 8
+"""Users of which an interval's lines tell; of the others, that there were some."""
+
+
+class Refusals:
+    """Counts, and says the first at once and the others once a second."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._counts: Counter[tuple[str, int]] = Counter()
+        self._others = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, name: str, user: int) -> None:
+        """One of the user with the id ``user`` may not ask by the socket ``name``."""
+        if (name, user) in self._counts or len(self._counts) < MOST_USERS:
+            self._counts[name, user] += 1
+        else:
+            self._others += 1
+        if self._timer is None:
+            self._say()
+
+    def _say(self) -> None:
+        self._timer = None
+        if not self._counts:
+            return
+        for (name, user), count in self._counts.items():
+            log.error(f"{_clients(count)} of the user with id {user} not allowed on socket {name}")
+        if self._others:
+            log.error(f"{_clients(self._others)} of other users not allowed either")
+        self._counts.clear()
+        self._others = 0
+        self._timer = self._loop.call_later(INTERVAL, self._say)
+
+
+def _clients(count: int) -> str:
+    return f"{count} client{'s' if count > 1 else ''}"

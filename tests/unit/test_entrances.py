@@ -1,0 +1,120 @@
+"""What becomes of sockets when one plan takes the place of another."""
+
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pysaslauthd.commands import sockets
+from pysaslauthd.commands.sockets import UnknownNameError
+from pysaslauthd.config.mechanisms import MECHANISMS
+from pysaslauthd.config.options import Options
+from pysaslauthd.config.socket_tables import SocketTable
+from pysaslauthd.master.entrances import Entrances
+from pysaslauthd.master.mux import LiveSocketError, Look, OwnSocket, is_live
+from pysaslauthd.master.runpath import RunPathError
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="psd-") as name:
+        yield Path(name)
+
+
+def made(paths: list[Path], before: Entrances | None = None, mode: int = 0o777) -> Entrances:
+    tables = tuple(SocketTable(path, mode=mode, origins={"": "F:1"}) for path in paths)
+    wanted = sockets.wanted(Options((MECHANISMS["pam"],), sockets=tables))
+    return sockets.made(wanted, (), before)
+
+
+class TestTheNextPlan:
+    def test_shares_the_sockets_that_stay_and_gives_up_the_others(self, directory: Path) -> None:
+        a, b, c = (directory / name for name in "abc")
+        before = made([a, b])
+        after = made([b, c], before)
+        assert [each.mux for each in after][:1] == [each.mux for each in before][1:]
+        assert all(map(is_live, (a, b, c)))
+        before.give_up(after)
+        assert not a.exists()
+        assert is_live(b)
+        assert is_live(c)
+        after.remove()
+        assert list(directory.iterdir()) == []
+        after.give_up(Entrances(()))
+        assert all(each.mux.socket.fileno() == -1 for each in (*before, *after))
+
+    def test_that_comes_to_nothing_leaves_what_was(self, directory: Path) -> None:
+        a, b = directory / "a", directory / "b"
+        before = made([a])
+        made([a, b], before).give_up(before)
+        assert [path for path in (a, b) if is_live(path)] == [a]
+        assert not b.exists()
+        for broken in (directory / "none" / "x", directory):
+            with pytest.raises(RunPathError):
+                made([a, b, broken], before)
+        with socket.socket(socket.AF_UNIX) as live:
+            live.bind(str(directory / "live"))
+            live.listen()
+            with pytest.raises(LiveSocketError):
+                made([b, directory / "live"], before)
+        assert not b.exists()
+        assert is_live(a)
+        before.give_up(Entrances(()))
+
+    def test_has_its_mode_when_it_takes_over_and_not_before(self, directory: Path) -> None:
+        path = directory / "a"
+        before = made([path])
+        after = made([path], before, mode=0o600)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o777
+        after.settle()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert is_live(path)
+        after.give_up(Entrances(()))
+
+    def test_takes_a_link_to_the_directory_for_the_directory(self, directory: Path) -> None:
+        (directory / "a").mkdir()
+        (directory / "link").symlink_to("a")
+        before = made([directory / "link" / "x"])
+        after = made([directory / "a" / "x"], before)
+        assert [each.mux for each in after] == [each.mux for each in before]
+        before.give_up(Entrances(()))
+        with pytest.raises(UnknownNameError, match=r"^F:1: socket.path: .*/link/x leads to .*/a/x"):
+            made([directory / "a" / "x", directory / "link" / "x"])
+
+
+class TestChange:
+    def test_does_not_touch_what_is_not_ours(self, directory: Path) -> None:
+        mux = OwnSocket(directory / "a", Look())
+        mux.path.unlink()
+        other = directory / "other"
+        other.touch(0o644)
+        for set_trap in (mux.path.symlink_to, mux.path.hardlink_to):
+            set_trap(other)
+            with pytest.raises(OSError, match="not ours"):
+                mux.change(Look(mode=0o600))
+            assert stat.S_IMODE(other.stat().st_mode) == 0o644
+            mux.path.unlink()
+        mux.socket.close()
+
+    def test_to_what_is_not_allowed_is_told_and_leaves_it(self, directory: Path) -> None:
+        """At the making too: nothing stays of a socket that cannot be given away."""
+        if os.geteuid() == 0:
+            pytest.skip("root may give away all")
+        path = directory / "a"
+        with pytest.raises(RunPathError, match="chown: Operation not permitted"):
+            OwnSocket(path, Look(owner=os.geteuid() + 1))
+        assert not path.exists()
+
+    def test_is_removed_once(self, directory: Path) -> None:
+        """Who comes after us may get the number of our inode."""
+        mux = OwnSocket(directory / "a")
+        os.link(mux.path, directory / "kept")
+        mux.remove()
+        os.link(directory / "kept", mux.path)
+        mux.remove()
+        assert mux.path.exists()
+        mux.socket.close()
