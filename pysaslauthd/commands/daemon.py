@@ -209,7 +209,7 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
     log.info(f"master pid is: {os.getpid()}")
     try:
         user, warning = privileges.unprivileged_user(options.user)
-        modules = {row.name: _imported(row) for row in options.mechanism}
+        modules = {row.name: _imported(row) for row in options.mechanisms}
         entrances = sockets.made(sockets.wanted(options), starter.sockets)
     except LookupError as error:
         raise StartError(str(error.args[0])) from None

@@ -16,7 +16,7 @@ from pysaslauthd.config.given import DEFAULT, Effective
 from pysaslauthd.config.options import EXIT_FAILURE, SOCKET_NAME, OptionError, Options
 from pysaslauthd.config.socket_tables import LONGEST_SOCKET_PATH, SocketTable
 from pysaslauthd.config.weak import weaknesses
-from pysaslauthd.config.written import written, written_socket
+from pysaslauthd.config.written import written, written_chain, written_socket
 from pysaslauthd.master import places, privileges
 from pysaslauthd.master.places import UnsafePlaceError
 from pysaslauthd.master.privileges import User
@@ -66,7 +66,7 @@ class _Report:
             self._add_directory(
                 run_path if is_there else run_path.parent, self._of("run_path", ""), is_above=not is_there
             )
-        for file in {file for row in self._options.mechanism for file in row.reads}:
+        for file in {file for row in self._options.mechanisms for file in row.reads}:
             path = file.path(self._options.settings)
             if self._effective.origins.get(file.setting, DEFAULT) == DEFAULT:
                 continue
@@ -138,7 +138,7 @@ def show(configuration: Configuration) -> int:
         effective = configuration.read()
     except OptionError as error:
         return _told(str(error).splitlines(), [])
-    for line in (*written(effective.values()), *_notes(effective), *_sockets(effective)):
+    for line in (*written(effective.values()), *_notes(effective), *_tables(effective)):
         print(line)
     return 0
 
@@ -150,8 +150,10 @@ def _notes(effective: Effective) -> Iterator[str]:
             yield f"# mechanism {options.row.name} reads {path}, of which nothing is shown: it holds a password"
 
 
-def _sockets(effective: Effective) -> Iterator[str]:
+def _tables(effective: Effective) -> Iterator[str]:
     options = effective.options
+    for chain in options.chains:
+        yield from written_chain(chain)
     for table in options.sockets or (SocketTable(),):
         yield from written_socket(table, options.default_socket)
 

@@ -131,7 +131,7 @@ class Planner:
     ) -> Plan:
         settings = options.settings
         each = options.split()
-        watches = {file.path(settings): None for row in options.mechanism for file in row.watches}
+        watches = {file.path(settings): None for row in options.mechanisms for file in row.watches}
         return Plan(
             front=FrontPlan(Rights(user), functools.partial(front.run, options=options)),
             pools=tuple(self._pool(one, user, own) for one, own in zip(each, files, strict=True)),

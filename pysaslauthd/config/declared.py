@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
+from pysaslauthd.config.chain_tables import ChainTable
 from pysaslauthd.config.complaints import cut
 from pysaslauthd.config.mechanisms import Mechanism
 from pysaslauthd.config.options import Flag, Options, read_cache_size
@@ -198,6 +199,9 @@ DECLARED = {
 
 SOCKET_KEYS = {field.name: _declared(field) for field in dataclasses.fields(SocketTable) if field.metadata}
 """The keys of a table ``[[socket]]`` by name, in the order in which they are shown."""
+
+CHAIN_KEYS = {field.name: _declared(field) for field in dataclasses.fields(ChainTable) if field.metadata}
+"""Those of a table ``[[chain]]``."""
 
 OURS = frozenset(field.name for field in dataclasses.fields(Settings))
 """The names of the fields of :class:`Settings`."""

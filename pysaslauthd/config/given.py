@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from pysaslauthd.config.chain_tables import ChainTable, incomplete
 from pysaslauthd.config.declared import DECLARED, OURS, Declared
 from pysaslauthd.config.options import OptionError, Options
 from pysaslauthd.config.settings import Settings
@@ -31,6 +32,7 @@ class Found(NamedTuple):
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     sockets: tuple[SocketTable, ...] = ()
+    chains: tuple[ChainTable, ...] = ()
 
 
 class NoMechanismError(OptionError):
@@ -60,6 +62,10 @@ class Effective(NamedTuple):
             if declared.needs_restart and now != old:
                 warnings.append(f"{declared.name} ({origin}) needs a restart; what was in force stays so")
                 options = _replaced(options, declared.name, old)
+        if set(options.mechanisms) != set(before.mechanisms):
+            # A process has no mechanism that was not there when the daemon started.
+            warnings.append("[[chain]] with other mechanisms needs a restart; what was in force stays so")
+            options = dataclasses.replace(options, chains=before.chains)
         return options, warnings
 
 
@@ -81,13 +87,14 @@ def combined(sources: Iterable[Found], *, foreground: bool = False) -> Effective
         foreground=foreground,
         settings=Settings(**{name: value for name, value in values.items() if name in OURS}),
         sockets=tuple(table for each in found for table in each.sockets),
+        chains=tuple(table for each in found for table in each.chains),
     )
-    if errors := list(twice(options.sockets, options.default_socket)):
+    if errors := [*twice(options.sockets, options.default_socket), *incomplete(options.chains)]:
         raise OptionError("\n".join(errors))
     warnings = [line for each in found for line in each.warnings]
     option = last.get("mechanism_option")
-    if option is not None and not any(row.uses_option for row in options.mechanism):
-        names = " and ".join(row.name for row in options.mechanism)
+    if option is not None and not any(row.uses_option for row in options.mechanisms):
+        names = " and ".join(row.name for row in options.mechanisms)
         warnings.append(f"{option.subject} has no effect: mechanism {names} takes no option")
     origins = {name: last[name].origin if name in last else DEFAULT for name in DECLARED}
     return Effective(dataclasses.replace(options, warnings=tuple(warnings)), origins)

@@ -9,7 +9,7 @@ import enum
 from pathlib import Path
 from typing import NamedTuple
 
-from pysaslauthd.config.settings import Settings
+from pysaslauthd.config.settings import SettingError, Settings, did_you_mean
 
 
 class SettingFile(NamedTuple):
@@ -119,3 +119,14 @@ MECHANISMS = {
         ),
     )
 }
+
+
+def read_mechanisms(text: str) -> tuple[Mechanism, ...]:
+    """The rows of mechanisms, by their names in any case, with commas between."""
+    names = [name.strip().lower() for name in text.split(",")]
+    for name in names:
+        if name not in MECHANISMS:
+            raise SettingError(f"one of {', '.join(MECHANISMS)}", did_you_mean(name, MECHANISMS))
+    if len(set(names)) < len(names):
+        raise SettingError("each mechanism once")
+    return tuple(MECHANISMS[name] for name in names)

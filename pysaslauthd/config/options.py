@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pysaslauthd.config.mechanisms import MECHANISMS, Mechanism
+from pysaslauthd.config.chain_tables import ChainTable
+from pysaslauthd.config.mechanisms import MECHANISMS, Mechanism, read_mechanisms
 from pysaslauthd.config.settings import (
     SettingError,
     Settings,
     count_between,
-    did_you_mean,
     read_duration,
     read_path,
     read_size,
@@ -53,17 +53,6 @@ class Flag(NamedTuple):
     """The original's words for an argument that cannot be; ``{found}`` and ``{hint}`` may be in them."""
     read: Callable[[str], object] | None = None
     """How its argument is read, where the original's unit is not ours."""
-
-
-def read_mechanisms(text: str) -> tuple[Mechanism, ...]:
-    """The rows of mechanisms, by their names in any case, with commas between."""
-    names = [name.strip().lower() for name in text.split(",")]
-    for name in names:
-        if name not in MECHANISMS:
-            raise SettingError(f"one of {', '.join(MECHANISMS)}", did_you_mean(name, MECHANISMS))
-    if len(set(names)) < len(names):
-        raise SettingError("each mechanism once")
-    return tuple(MECHANISMS[name] for name in names)
 
 
 def read_user(text: str) -> str:
@@ -178,11 +167,19 @@ class Options:
     settings: Settings = Settings()
     sockets: tuple[SocketTable, ...] = ()
     """Of the configuration file. Without any there is one, with the defaults of all keys."""
+    chains: tuple[ChainTable, ...] = ()
+    """Of the configuration file: requests with mechanisms of their own."""
     warnings: tuple[str, ...] = ()
 
+    @property
+    def mechanisms(self) -> tuple[Mechanism, ...]:
+        """All that any request is asked of, each once."""
+        rows = (*self.mechanism, *(row for table in self.chains for row in table.mechanism))
+        return tuple({row.name: row for row in rows}.values())
+
     def split(self) -> "tuple[Options, ...]":
-        """The same for each mechanism alone, in the order in which they are asked."""
-        return tuple(dataclasses.replace(self, mechanism=(row,)) for row in self.mechanism)
+        """The same for each of all mechanisms alone."""
+        return tuple(dataclasses.replace(self, mechanism=(row,), chains=()) for row in self.mechanisms)
 
     @property
     def row(self) -> Mechanism:

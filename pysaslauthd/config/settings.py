@@ -76,6 +76,10 @@ def read_some_of(*choices: str) -> Callable[[str], frozenset[str]]:
     return read
 
 
+read_next_on = read_some_of("reject", "unknown", "unavailable")
+"""After which answers of one mechanism another is asked."""
+
+
 def read_size(text: str) -> int:
     """Bytes: a whole number, with ``KiB``, ``MiB`` or ``GiB`` behind it if wanted; above 0."""
     match = re.fullmatch(r"(\d{1,9})\s*([a-z]*)", text.strip().lower())
@@ -194,7 +198,7 @@ class Settings:
     queue_length: int = _setting(1024, count_between(1, 1_000_000), "logins that may wait for a worker")
     next_on: frozenset[str] = _setting(
         frozenset({"reject", "unknown", "unavailable"}),
-        read_some_of("reject", "unknown", "unavailable"),
+        read_next_on,
         "with several mechanisms, when the next is asked: reject (a wrong password), unknown (no such user), unavailable",
     )
     name_places: int | None = _setting(

@@ -1,15 +1,16 @@
 """The configuration file: ``NAME = VALUE`` for each setting, in TOML. No I/O.
 
 Its keys are the names of the settings and stand alone, in no table: one word for one thing, here as
-behind ``-o``. What there may be several of has tables: ``[[socket]]``. All errors of a file are told
+behind ``-o``. What there may be several of has tables: ``[[socket]]``, ``[[chain]]``. All errors of a file are told
 at once, with file and line, what was expected and what was found.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
 
+from pysaslauthd.config.chain_tables import MOST_CHAINS, ChainTable
 from pysaslauthd.config.complaints import LONGEST_SHOWN, Complaints, cut
-from pysaslauthd.config.declared import DECLARED, SOCKET_KEYS, Declared, shown
+from pysaslauthd.config.declared import CHAIN_KEYS, DECLARED, SOCKET_KEYS, Declared, shown
 from pysaslauthd.config.given import Found, Given
 from pysaslauthd.config.settings import SettingError, did_you_mean
 from pysaslauthd.config.socket_tables import MOST_SOCKETS, SocketTable
@@ -19,11 +20,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STARTERS = ("foreground", "debug")
 """Flags whose meaning is who starts the daemon, and how."""
 
-SOCKET = "socket"
-"""The name of the tables of :class:`SocketTable`."""
+_TABLE = 2
+"""Keys on the way to one of several tables: their name, and its number."""
 
-_SOCKET_KEY = 3
-"""Keys on the way to one of such a table: its name, its number, and the key."""
+T = TypeVar("T")
 
 
 def read_toml(data: bytes, source: str) -> Found:
@@ -37,73 +37,80 @@ def read_toml(data: bytes, source: str) -> Found:
         line = data[: error.start].count(b"\n") + 1
         return Found(errors=(f"{source}:{line}: expected text in UTF-8",))
     found = assignments(text, errors)
-    sockets = _begun(found.tables, source, errors)
+    sockets = _Tables("socket", SocketTable, SOCKET_KEYS, MOST_SOCKETS)
+    chains = _Tables("chain", ChainTable, CHAIN_KEYS, MOST_CHAINS)
+    kinds: dict[str, _Tables[Any]] = {"socket": sockets, "chain": chains}
+    for line, path in found.tables:
+        try:
+            _begin(kinds, path, f"{source}:{line}")
+        except SettingError as error:
+            errors.add(line, str(error))
     given = []
     for each in found.values:
+        origin = f"{source}:{each.line}"
         try:
-            if each.path[0] == SOCKET:
-                sockets.take(each)
+            if each.path[0] in kinds:
+                kinds[each.path[0]].take(each, origin)
                 continue
             name, value = _understood(each, in_words(each.path), DECLARED)
         except SettingError as error:
             errors.add(each.line, str(error))
         else:
-            origin = f"{source}:{each.line}"
             given.append(Given(name, value, origin, f"{origin}: {name}"))
-    return Found(tuple(given), tuple(errors.all()), sockets=sockets.all())
+    return Found(tuple(given), tuple(errors.all()), sockets=sockets.all(), chains=chains.all())
 
 
-class _Sockets:
-    """The tables ``[[socket]]``, as they are read."""
+class _Tables(Generic[T]):
+    """The tables of one kind, as they are read."""
 
-    def __init__(self, source: str) -> None:
-        self._source = source
+    def __init__(self, name: str, kind: Callable[..., T], keys: Mapping[str, Declared], most: int) -> None:
+        self._name = name
+        self._kind = kind
+        self._keys = keys
+        self._most = most
         self._origins: dict[Path, dict[str, str]] = {}
         self._values: dict[Path, dict[str, Any]] = {}
 
-    def begin(self, line: int, path: Path) -> None:
-        """A table begins."""
-        self._origins[path] = {"": f"{self._source}:{line}"}
-        self._values[path] = {}
+    def begin(self, path: Path, origin: str) -> None:
+        """A table begins.
 
-    def take(self, assigned: Assigned) -> None:
+        :raises SettingError: one too many.
+        """
+        self._origins[path] = {"": origin}
+        self._values[path] = {}
+        if path[1] == str(self._most):
+            raise SettingError(f"[[{self._name}]]: expected at most {self._most} of them")
+
+    def take(self, assigned: Assigned, origin: str) -> None:
         """Understand a key of one.
 
         :raises SettingError: it cannot be; the message says all.
         """
-        path = assigned.path
+        path, name = assigned.path, self._name
         if path[:2] not in self._origins:
-            raise SettingError(
-                f"{cut(in_words(path))}: expected a table [[{SOCKET}]], as there may be several"
-            )
+            raise SettingError(f"{cut(in_words(path))}: expected a table [[{name}]], as there may be several")
         word = in_words(path[2:])
-        if word not in SOCKET_KEYS:
-            hint = _near(word, SOCKET_KEYS)
+        if word not in self._keys:
+            hint = _near(word, self._keys)
             if word in DECLARED:
                 hint = f"; {word} is a setting of all and stands above the tables"
-            raise SettingError(f"{SOCKET}.{cut(word)}: no such key of a socket{hint}")
-        _, value = _understood(assigned, f"{SOCKET}.{word}", {f"{SOCKET}.{word}": SOCKET_KEYS[word]})
+            raise SettingError(f"{name}.{cut(word)}: no such key of a {name}{hint}")
+        _, value = _understood(assigned, f"{name}.{word}", {f"{name}.{word}": self._keys[word]})
         self._values[path[:2]][word] = value
-        self._origins[path[:2]][word] = f"{self._source}:{assigned.line}"
+        self._origins[path[:2]][word] = origin
 
-    def all(self) -> tuple[SocketTable, ...]:
+    def all(self) -> tuple[T, ...]:
         """The tables, in their order."""
         return tuple(
-            SocketTable(**self._values[path], origins=origins) for path, origins in self._origins.items()
+            self._kind(**self._values[path], origins=origins) for path, origins in self._origins.items()
         )
 
 
-def _begun(tables: list[tuple[int, Path]], source: str, errors: Complaints) -> _Sockets:
-    """The tables that begin in a file; what is wrong with them goes to ``errors``."""
-    sockets = _Sockets(source)
-    for line, path in tables:
-        if path[0] == SOCKET and len(path) == _SOCKET_KEY - 1:
-            sockets.begin(line, path)
-            if path[1] == str(MOST_SOCKETS):
-                errors.add(line, f"[[{SOCKET}]]: expected at most {MOST_SOCKETS} of them")
-        elif path[0] != SOCKET:
-            errors.add(line, f"[[{cut(in_words(path[:-1]))}]]: no such table{_near(path[0], [SOCKET])}")
-    return sockets
+def _begin(kinds: Mapping[str, _Tables[Any]], path: Path, origin: str) -> None:
+    if path[0] not in kinds:
+        raise SettingError(f"[[{cut(in_words(path[:-1]))}]]: no such table{_near(path[0], kinds)}")
+    if len(path) == _TABLE:  # not a table in one of them, of which the keys tell
+        kinds[path[0]].begin(path, origin)
 
 
 def _understood(assigned: Assigned, name: str, known: Mapping[str, Declared]) -> tuple[str, object]:

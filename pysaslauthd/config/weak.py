@@ -31,7 +31,7 @@ def _of_the_cache(options: Options) -> Iterator[tuple[str, str]]:
         return
     if math.isinf(options.cache_timeout):
         yield "cache_timeout", "never: a password that was right once is taken until the next reload"
-    elif not all(row.watches for row in options.mechanism) and options.cache_timeout > HOUR:
+    elif not all(row.watches for row in options.mechanisms) and options.cache_timeout > HOUR:
         hours = options.cache_timeout / HOUR
         yield (
             "cache_timeout",

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pysaslauthd.config.declared import SOCKET_KEYS, Declared
+from pysaslauthd.config.chain_tables import ChainTable
+from pysaslauthd.config.declared import CHAIN_KEYS, SOCKET_KEYS, Declared
 from pysaslauthd.config.given import DEFAULT
 from pysaslauthd.config.socket_tables import SocketTable
 
@@ -21,6 +22,17 @@ def written(values: Iterable[tuple[Declared, object, str]]) -> Iterator[str]:
         else:
             line = f"# {declared.name} is not UTF-8, as TOML has to be"
         yield f"{line:<{_COLUMN}}  # {origin}"
+
+
+def written_chain(table: ChainTable) -> Iterator[str]:
+    """A line for the table, and one for each key."""
+    yield f"{'[[chain]]':<{_COLUMN}}  # {table.origin}"
+    for name, declared in CHAIN_KEYS.items():
+        value, origin = getattr(table, name), table.origins.get(name, DEFAULT)
+        if value:
+            yield from written([(declared, value, origin)])
+        else:
+            yield f"{f'# {name} is not set':<{_COLUMN}}  # {origin}"
 
 
 def written_socket(table: SocketTable, default: Path) -> Iterator[str]:

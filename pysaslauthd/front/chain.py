@@ -6,7 +6,8 @@ this one has locked out.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from pysaslauthd.config.mechanisms import Mechanism
@@ -73,6 +74,11 @@ class Route(NamedTuple):
         return (not self.services or service.lower() in self.services) and (
             not self.realms or realm.lower() in self.realms
         )
+
+
+def lowered(names: Iterable[str]) -> frozenset[bytes]:
+    """Names of a setting as :meth:`Route.fits` compares them."""
+    return frozenset(os.fsencode(name.lower()) for name in names)
 
 
 class Routes:

@@ -10,7 +10,7 @@ from pysaslauthd.core.identity import Identity, identify, is_service_name, realm
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, key_of
-from pysaslauthd.front.chain import Chain, Question, Routes
+from pysaslauthd.front.chain import Chain, Question, Routes, lowered
 from pysaslauthd.front.digests import Digests
 from pysaslauthd.front.known_names import Standing
 from pysaslauthd.front.shedding import Shedding
@@ -42,12 +42,12 @@ class Gate:
         self._routes = routes
         self._statistics = statistics
         self._realm_policy = options.settings.realm_policy
-        self._realms = frozenset(os.fsencode(realm.lower()) for realm in options.settings.realms)
+        self._realms = lowered(options.settings.realms)
         self._verbose = options.verbose
         self._digests = Digests()
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         settings = options.settings
-        self._uncached = frozenset(os.fsencode(service.lower()) for service in settings.uncached_services)
+        self._uncached = lowered(settings.uncached_services)
         self._default_service = os.fsencode(settings.service)
         self._pending: dict[Question, _Pending] = {}
         self._shedding = Shedding(loop)

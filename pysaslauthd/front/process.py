@@ -5,15 +5,17 @@ import dataclasses
 import os
 import resource
 import socket
+from collections.abc import Iterable
 
 import uvloop
 
 from pysaslauthd import logs
+from pysaslauthd.config.mechanisms import Mechanism
 from pysaslauthd.config.options import Options
 from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.verbs import ForFront, ToFront
 from pysaslauthd.descriptors import open_descriptors
-from pysaslauthd.front.chain import Chain, Link, Routes
+from pysaslauthd.front.chain import Chain, Link, Route, Routes, lowered
 from pysaslauthd.front.client import ClientOptions
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.house import House
@@ -43,13 +45,10 @@ class _Front:
         self._master = MasterLink(self._loop, channel, self._heard, self._loop.stop)
         self._rooms: list[WaitingRoom] = []
         self._pools: list[Pool] = []
-        self._not_ready = len(options.mechanism)
+        self._not_ready = len(options.mechanisms)
         for each in options.split():
             self._add_mechanism(each)
-        links = [Link(row, room) for row, room in zip(options.mechanism, self._rooms, strict=True)]
-        settings = options.settings
-        chain = Chain(self._loop, links, settings.next_on, settings.queue_timeout + settings.login_timeout)
-        self._gate = Gate(self._loop, Routes((), chain), options, self._statistics)
+        self._gate = Gate(self._loop, self._routes(options), options, self._statistics)
         self._house = House(
             self._loop,
             entrances,
@@ -58,6 +57,26 @@ class _Front:
             room_for_clients(options),
             self._statistics,
         )
+
+    def _routes(self, options: Options) -> Routes:
+        rooms = zip(options.mechanisms, self._rooms, strict=True)
+        links = {row.name: Link(row, room) for row, room in rooms}
+        settings = options.settings
+        limit = settings.queue_timeout + settings.login_timeout
+
+        def chain(rows: Iterable[Mechanism], next_on: frozenset[str] | None) -> Chain:
+            return Chain(
+                self._loop,
+                [links[row.name] for row in rows],
+                settings.next_on if next_on is None else next_on,
+                limit,
+            )
+
+        routes = [
+            Route(lowered(table.services), lowered(table.realms), chain(table.mechanism, table.next_on))
+            for table in options.chains
+        ]
+        return Routes(routes, chain(options.mechanism, None))
 
     def _add_mechanism(self, options: Options) -> None:
         room = WaitingRoom(self._loop, WaitingOptions.of(options))

@@ -126,6 +126,37 @@ def test_a_directory_and_accounts_serve_their_own_users(users: Path) -> None:
             assert heard(daemon, ALICE, WRONG, b"smtp") == "-"
 
 
+def test_services_and_realms_have_their_own(files: PamFiles, users: Path, tmp_path: Path) -> None:
+    file = tmp_path / "pysaslauthd.toml"
+    tables = """
+        [[chain]]
+        services = ["imap"]
+        mechanism = "shadow"
+        [[chain]]
+        realms = ["both.org"]
+        mechanism = ["shadow", "pam"]
+        next_on = ["unknown"]
+    """
+    file.write_text(f'mechanism = "pam"\nshadow_file = "{users}"\n{tables}')
+    with pam(files, "--config", str(file)) as daemon:
+
+        def asked(password: bytes, service: bytes, login: bytes = ALICE) -> str:
+            return mux.ask(daemon.mux, login, password, service, realm)
+
+        realm = b""
+        assert [asked(SECRET, b"imap"), asked(SECRET, b"IMAP"), asked(WRONG, b"imap")] == ["OK", "OK", "NO"]
+        assert [asked(SECRET, b"permit"), asked(WRONG, b"permit"), asked(SECRET, b"deny")] == [
+            "OK",
+            "OK",
+            "NO",
+        ]
+        realm = b"Both.org"
+        assert [asked(SECRET, b"deny"), asked(WRONG, b"permit")] == ["OK", "NO"]
+        assert [asked(WRONG, b"permit", b"bob"), asked(WRONG, b"deny", b"bob")] == ["OK", "NO"]
+        assert "[user=alice] [service=imap] [realm=] [mech=shadow] [reason=" in daemon.log
+        assert "[user=bob] [service=deny] [realm=Both.org] [mech=pam] [reason=" in daemon.log
+
+
 def test_each_has_its_own_rights(files: PamFiles, users: Path) -> None:
     need_root()
     with pam(files, "-n", "2", *chain(users, "shadow", "pam")) as daemon:

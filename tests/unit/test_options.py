@@ -207,7 +207,7 @@ class TestTexts:
         assert list(explanations()) == [
             field.name
             for field in fields
-            if field.name not in {"foreground", "settings", "sockets", "warnings"}
+            if field.name not in {"foreground", "settings", "sockets", "chains", "warnings"}
         ]
 
 
