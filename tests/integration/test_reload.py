@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.certificates import Certificates
+from support.crowd import Crowd, Heard
 from support.daemon import FRONT, LOGIN, PASSWORD, Daemon
 from support.ldap_clients import Login, Logins, configuration, right, statistics, uri_of, wait_log
 from support.ldap_daemon import LdapDaemon, ours
@@ -22,7 +23,8 @@ ALICE = person(LOGIN.decode(), PASSWORD)
 ELSEWHERE = person("elsewhere", b"elsewhere's", below=OTHERS)
 SLOW = person("slow", b"slow's")
 CLIENTS = 4
-RELOADED = ":reloaded\n"
+RELOADED, NOT_RELOADED = ":reloaded\n", ":not reloaded: "
+AT_A_TIME, RELOADS = 700, 10
 NOT_RELOADED = "not reloaded: what was in force stays so"
 
 
@@ -226,6 +228,31 @@ class TestALoginDuringAReload:
                     wait_until(lambda n=before: load.answered > n + 20, "logins go on")  # type: ignore[misc]
             assert_unnoticed(load)
             wait_until(lambda: len(daemon.children(FRONT)) == 1, "the generations before have ended")
+
+    def test_is_noticed_by_none_of_thousands(self, tmp_path: Path) -> None:
+        """Ten reloads, one of them of a file that will not do, each with hundreds in workers, queue and backlog."""
+        users = {f"user{number}": f"secret-{number}".encode() for number in range(AT_A_TIME // 2)}
+        file = tmp_path / "pysaslauthd.toml"
+        file.write_text("")
+        met = 0
+        with Daemon("-n", "2", "--config", str(file), users=users) as daemon:
+            with Crowd(daemon.mux, users, AT_A_TIME) as crowd:
+                for number in range(RELOADS):
+                    is_broken = number == RELOADS // 2
+                    file.write_text(
+                        "queue_length = 0\n" if is_broken else f"queue_length = {2000 + number}\n"
+                    )
+                    crowd.wait_answered(AT_A_TIME // 2)
+                    met += crowd.under_way
+                    said = NOT_RELOADED if is_broken else RELOADED
+                    before = daemon.log.count(said)
+                    os.kill(daemon.pid, signal.SIGHUP)
+                    wait_until(lambda s=said, n=before: daemon.log.count(s) > n, said)  # type: ignore[misc]
+                crowd.wait_answered(AT_A_TIME)
+                crowd.end()
+            assert set(crowd.heard) == {Heard(True, "OK"), Heard(False, "NO")}, crowd.heard
+            assert met >= 5_000
+            assert "queue_length: expected a whole number from 1 to 1000000, found 0" in daemon.log
 
 
 def assert_unnoticed(load: Load) -> None:
