@@ -51,6 +51,8 @@ class House:
         self._seats: Seats[Client] = Seats(limit)
         self._patience = Deadlines(loop, options.read_timeout, Client.lose_patience)
         self._newcomers: deque[tuple[Client, bytes]] = deque()
+        self._is_attending = False
+        """Whether the rest of them is attended to in the loop's next turn."""
         self._refusals = Refusals(loop)
         self._on_empty: Callable[[], None] | None = None
         self._is_draining = False
@@ -73,6 +75,7 @@ class House:
                 if self._seats.is_full or not listener.accept():
                     break
             listener.close()
+        self.attend()
         self._on_empty = on_empty  # not before, or the first to leave would be the last
         for client in self._seats.idle():
             client.hurry()
@@ -139,20 +142,21 @@ class House:
         elif head is None:
             client.begin(None)
         else:
-            self._see_to_later(client, head)
+            # First all that can be answered at once are, who may have come behind it: it takes ten times as long.
+            self._newcomers.append((client, head))
 
-    def _see_to_later(self, client: Client, head: bytes) -> None:
-        """First all that can be answered at once are, who may have come behind it: it takes ten times as long."""
-        if not self._newcomers:
-            self.loop.call_soon(self._see_to_newcomers)
-        self._newcomers.append((client, head))
+    def attend(self) -> None:
+        """See :class:`Doorkeeper`."""
+        if not self._is_attending:
+            self._attend_to_some()
 
-    def _see_to_newcomers(self) -> None:
+    def _attend_to_some(self) -> None:
         for _ in range(min(NEWCOMERS_PER_TURN, len(self._newcomers))):
             client, head = self._newcomers.popleft()
             client.begin(head)
-        if self._newcomers:
-            self.loop.call_soon(self._see_to_newcomers)
+        self._is_attending = bool(self._newcomers)
+        if self._is_attending:
+            self.loop.call_soon(self._attend_to_some)
 
     def _turn_away(self, connection: socket.SocketType) -> None:
         self.gate.shed(NO_SEAT.reason)

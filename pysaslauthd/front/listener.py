@@ -31,6 +31,9 @@ class Doorkeeper(Protocol):
     def refuse(self, name: str, user: int) -> None:
         """One of this user has come to the socket ``name`` who may not, and was closed."""
 
+    def attend(self) -> None:
+        """Those who came at the same time have all been greeted."""
+
     def make_room(self) -> None:
         """The system has no room for another client."""
 
@@ -113,7 +116,8 @@ class Listener:
     def _on_readable(self) -> None:
         for _ in range(ACCEPTS_PER_WAKEUP):
             if not self.accept():
-                return
+                break
+        self._doorkeeper.attend()
 
     def _cannot_accept(self, error: OSError) -> bool:
         """Whether to go on all the same."""
