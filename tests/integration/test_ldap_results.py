@@ -115,7 +115,10 @@ class TestABind:
 
     def test_that_ends_the_connection_is_tried_once_more(self, slapd: Slapd) -> None:
         with daemon(slapd, FASTBIND.replace(f"uid=%u,{PEOPLE}", f"cn=%u,{ERRORS}")) as started:
-            assert asked(slapd, started, b"gone", b"x") == ("-", [bind(f"cn=gone,{ERRORS}")] * 2)
+            verdict, operations = asked(slapd, started, b"gone", b"x")
+            # Behind them may be that of a probe, which looks whether the server answers at all.
+            assert (verdict, operations[:2]) == ("-", [bind(f"cn=gone,{ERRORS}")] * 2)
+            assert not [each for each in operations[2:] if "cn=gone" in each]
             assert "auth failure: [user=gone]" not in started.log
 
 
@@ -134,7 +137,8 @@ class TestASearch:
         with daemon(slapd, BIND.replace(PEOPLE, f"cn=%r,{ERRORS}")) as started:
             verdict, operations = asked(slapd, started, *right(U0), b"imap", b"gone")
         again = [bind(SERVICE_DN), search(f"cn=gone,{ERRORS}", "(uid=u0)")]
-        assert (verdict, operations) == ("-", [again[1], *again])
+        assert (verdict, operations[:3]) == ("-", [again[1], *again])
+        assert not [each for each in operations[3:] if "cn=gone" in each]
 
 
 class TestAGroup:
