@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 
+from pysaslauthd.front.now_and_then import NowAndThen
 from pysaslauthd.logs import log
 
 INTERVAL = 1.0
@@ -16,10 +17,9 @@ class Refusals:
     """Counts, and says the first at once and the others once a second."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
         self._counts: Counter[tuple[str, int]] = Counter()
         self._others = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._lines = NowAndThen(loop, INTERVAL, self._say)
 
     def add(self, name: str, user: int) -> None:
         """One of the user with the id ``user`` may not ask by the socket ``name``."""
@@ -27,20 +27,18 @@ class Refusals:
             self._counts[name, user] += 1
         else:
             self._others += 1
-        if self._timer is None:
-            self._say()
+        self._lines.there_is_more()
 
-    def _say(self) -> None:
-        self._timer = None
+    def _say(self) -> bool:
         if not self._counts:
-            return
+            return False
         for (name, user), count in self._counts.items():
             log.error(f"{_clients(count)} of the user with id {user} not allowed on socket {name}")
         if self._others:
             log.error(f"{_clients(self._others)} of other users not allowed either")
         self._counts.clear()
         self._others = 0
-        self._timer = self._loop.call_later(INTERVAL, self._say)
+        return True
 
 
 def _clients(count: int) -> str:

@@ -8,6 +8,7 @@ those for whom nothing speaks hear of it a second later. (Who finds no seat at a
 import asyncio
 from collections import Counter
 
+from pysaslauthd.front.now_and_then import NowAndThen
 from pysaslauthd.logs import log
 
 INTERVAL = 1.0
@@ -24,25 +25,22 @@ class Shedding:
     """Counts, and says the first at once and the others once a second."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
         self._counts: Counter[str] = Counter()
         self._left = AT_ONCE
-        self._timer: asyncio.TimerHandle | None = None
+        self._lines = NowAndThen(loop, INTERVAL, self._say)
 
     def add(self, reason: str) -> float:
         """Somebody is turned away, for one of the few reasons that there are; the seconds until he may hear of it."""
         self._counts[reason] += 1
-        if self._timer is None:
-            self._say()
+        self._lines.there_is_more()
         self._left -= 1
         return 0.0 if self._left >= 0 else HOLD
 
-    def _say(self) -> None:
-        self._timer = None
+    def _say(self) -> bool:
         if not self._counts:
-            return
+            return False
         for reason, count in self._counts.items():
             log.error(f"{count} login{'s' if count > 1 else ''} turned away: {reason}")
         self._counts.clear()
         self._left = AT_ONCE
-        self._timer = self._loop.call_later(INTERVAL, self._say)
+        return True
