@@ -1,7 +1,6 @@
 """A daemon that is told by files what to do, and the commands that say what it would be told."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from typing import Self
 from support import mux, processes, shadow
 from support.background import Background
 from support.daemon import COMMAND, FRONT, LOGIN, PASSWORD
+from support.logged import Logged
 from support.namespaces import inside
 from support.processes import Process
 from support.waiting import wait_until
@@ -21,7 +21,7 @@ RELOADED = ":reloaded\n"
 NOT_RELOADED = ":not reloaded: what was in force stays so\n"
 
 
-class Configured:
+class Configured(Logged):
     """A directory with a configuration file, and ``with configured.running(...)`` a daemon that goes by it.
 
     The daemon is in the foreground. At the end it is stopped and must leave no process.
@@ -91,17 +91,6 @@ class Configured:
             check=False,
             cwd=self.directory,
         )
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    @property
-    def pid(self) -> int:
-        """Of the master, as it says."""
-        match = re.search(r"master pid is: (\d+)", self.log)
-        assert match is not None, self.log
-        return int(match[1])
 
     def children(self, name: str) -> list[Process]:
         return [child for child in processes.descendants(self.pid) if child.name == name]

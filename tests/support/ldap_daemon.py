@@ -1,7 +1,6 @@
 """A daemon, ours or the original, that asks a directory, with a ``saslauthd.conf`` of a test's own."""
 
 import os
-import re
 import shutil
 import signal
 import tempfile
@@ -12,6 +11,7 @@ from typing import Self
 from support import mux, processes
 from support.background import Background
 from support.daemon import COMMAND, FRONT
+from support.logged import Logged
 from support.mux import request
 from support.namespaces import inside
 from support.packages import need_program
@@ -22,7 +22,7 @@ WORKER = "pysasl-ldap"
 CLIENT_DEFAULTS = Path("/etc/ldap/ldap.conf")
 
 
-class LdapDaemon:
+class LdapDaemon(Logged):
     """``with ours(text) as daemon`` runs it in the foreground; ``text`` is its ``saslauthd.conf``, ``None`` for none.
 
     ``client_defaults`` is what it finds in ``/etc/ldap/ldap.conf``, which needs namespaces; without, it finds the
@@ -82,17 +82,6 @@ class LdapDaemon:
                 background.stop()
             else:
                 background.kill()
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    @property
-    def pid(self) -> int:
-        """Of our master, as it says."""
-        match = re.search(r"master pid is: (\d+)", self.log)
-        assert match is not None, self.log
-        return int(match[1])
 
     def configure(self, text: str | bytes) -> None:
         """Replace the file in one step; what is running does not read it before :meth:`reload`."""

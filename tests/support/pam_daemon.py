@@ -13,6 +13,7 @@ from typing import Self
 from support import mux, processes
 from support.background import Background
 from support.daemon import COMMAND, FRONT
+from support.logged import Logged
 from support.mux import request
 from support.namespaces import inside
 from support.packages import need_program
@@ -34,7 +35,7 @@ _AS_USER = (
 RUN_AS_USER = (sys.executable, "-c", _AS_USER)
 
 
-class PamDaemon:
+class PamDaemon(Logged):
     """``with ours(files, ...) as daemon`` runs it in the foreground.
 
     Ours is stopped at the end and must leave no process; the original is killed.
@@ -85,17 +86,6 @@ class PamDaemon:
         background, self._background = self._background, None
         if background is not None:
             background.kill()
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    @property
-    def pid(self) -> int:
-        """Of our master, as it says."""
-        match = re.search(r"master pid is: (\d+)", self.log)
-        assert match is not None, self.log
-        return int(match[1])
 
     def ask(
         self,
