@@ -1,4 +1,4 @@
-"""The path of one login, from the parsed request to its answer, and what the log says of it."""
+"""The path of one login, from the parsed request to its answer."""
 
 import asyncio
 import os
@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, unavailable
-from pysaslauthd.core.identity import Identity, identify, is_service_name, realm_of
+from pysaslauthd.core.identity import identify, is_service_name, realm_of
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, key_of
 from pysaslauthd.front.chain import Chain, Question, Routes, lowered
 from pysaslauthd.front.digests import Digests
+from pysaslauthd.front.journal import Journal
 from pysaslauthd.front.known_names import Standing
+from pysaslauthd.front.outcome import Outcome, Way
 from pysaslauthd.front.shedding import Shedding
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Asker, Ticket
@@ -44,6 +46,7 @@ class Gate:
         self._realm_policy = options.settings.realm_policy
         self._realms = lowered(options.settings.realms)
         self._verbose = options.verbose
+        self._journal = Journal(verbose=options.verbose)
         self._digests = Digests()
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         settings = options.settings
@@ -58,16 +61,16 @@ class Gate:
         realm = realm_of(request)
         chain = self._routes.chain_for(identity.service, realm)
         if self._realms and not self._is_accepted(realm):
-            self._tell(identity, _NO_REALM, asker, chain.names)
+            self._tell(Outcome(identity, _NO_REALM, chain.names, Way.GATE, asker))
             return
         if chain.names_service_files and not is_service_name(identity.service):
-            self._tell(identity, _NO_SERVICE_NAME, asker, chain.names)
+            self._tell(Outcome(identity, _NO_SERVICE_NAME, chain.names, Way.GATE, asker))
             return
         question = Question(identity, self._digests.of(request.password))
         cache = None if self._is_uncached(identity.service, chain) else self._cache
         remembered = None if cache is None else self._remembered(cache, question)
         if remembered is not None:
-            self._tell(identity, remembered, asker, chain.names)
+            self._tell(Outcome(identity, remembered, chain.names, Way.CACHE, asker))
         elif not asker.may_wait():
             self.shed(NO_SEAT.reason)
             asker.hear(NO_SEAT)
@@ -142,15 +145,20 @@ class Gate:
 
     def _ended(self, ticket: Ticket, answer: Answer) -> None:
         """The mechanism has spoken, or will not."""
-        if self._cache is not None:
-            answer = self._learn(self._cache, ticket, answer)
+        learned = answer if self._cache is None else self._learn(self._cache, ticket, answer)
+        way = Way.MECHANISM if learned is answer else Way.STALE
         for asker in ticket.askers:
-            if answer.cause is Cause.SHED:
-                hold = self.shed(answer.reason)
+            if learned.cause is Cause.SHED:
+                hold = self.shed(learned.reason)
                 is_stranger = ticket.standing is Standing.UNKNOWN
-                asker.hear(answer._replace(delay_ms=int(hold * 1000) if is_stranger else 0))
+                asker.hear(learned._replace(delay_ms=int(hold * 1000) if is_stranger else 0))
             else:
-                self._tell(ticket.identity, answer, asker, ticket.mechanism)
+                self._tell(
+                    Outcome(
+                        ticket.identity, learned, ticket.mechanism, way, asker, ticket.waited, ticket.took
+                    )
+                )
+                way = Way.JOINED if way is Way.MECHANISM else way
 
     def _learn(self, cache: CredentialCache, ticket: Ticket, answer: Answer) -> Answer:
         """Remember what may be; the answer that counts."""
@@ -173,41 +181,18 @@ class Gate:
         self._statistics.malformed += 1
         log.error(str(error))
 
-    def _tell(self, identity: Identity, answer: Answer, asker: Asker, mechanism: str) -> None:
-        self._note(identity, answer, mechanism)
-        asker.hear(answer)
+    def _tell(self, outcome: Outcome) -> None:
+        self._count(outcome.answer)
+        self._journal.note(outcome)
+        outcome.asker.hear(outcome.answer)
 
-    def _note(self, identity: Identity, answer: Answer, mechanism: str) -> None:
+    def _count(self, answer: Answer) -> None:
         match answer.verdict:
             case Verdict.ACCEPT:
                 self._statistics.accepted += 1
-                if self._verbose:
-                    log.debug("auth success", **_fields(identity, mechanism))
             case Verdict.REJECT:
                 self._statistics.rejected += 1
-                log.info("auth failure", **_fields(identity, mechanism), reason=answer.reason or "Unknown")
+            case Verdict.UNAVAILABLE if answer.cause is Cause.GONE:
+                self._statistics.gone += 1
             case Verdict.UNAVAILABLE:
-                self._note_unavailable(identity, answer, mechanism)
-        if self._verbose:
-            for line in answer.details:
-                log.debug(line)
-
-    def _note_unavailable(self, identity: Identity, answer: Answer, mechanism: str) -> None:
-        if answer.cause is Cause.GONE:
-            self._statistics.gone += 1
-        else:
-            self._statistics.unavailable += 1
-            log.error("auth unavailable", **_fields(identity, mechanism), reason=answer.reason or "Unknown")
-
-
-def _fields(identity: Identity, mechanism: str) -> dict[str, bytes | str]:
-    # The order is that of the original's line; filters match it as a whole.
-    fields: dict[str, bytes | str] = {
-        "user": identity.login,
-        "service": identity.service,
-        "realm": identity.realm,
-    }
-    if identity.client_address is not None:
-        fields["remote"] = identity.client_address
-    fields["mech"] = mechanism
-    return fields
+                self._statistics.unavailable += 1

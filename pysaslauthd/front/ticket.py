@@ -40,6 +40,9 @@ class Ticket:
         "password",
         "serial",
         "standing",
+        "submitted",
+        "taken",
+        "took",
     )
 
     def __init__(
@@ -62,10 +65,21 @@ class Ticket:
         """Who is asked, for the log."""
         self._on_end: Callable[[Ticket, Answer], None] | None = on_end
         self.has_waited = False
+        self.submitted = 0.0
+        """When it began to wait for a worker, by the loop's clock, in seconds."""
+        self.taken = 0.0
+        """When a worker took it; 0 if none has."""
+        self.took = 0.0
+        """Seconds that the worker had it."""
         # The queue's notes.
         self.serial = 0
         self.standing = Standing.UNKNOWN
         self.has_place = False
+
+    @property
+    def waited(self) -> float:
+        """Seconds until a worker took it."""
+        return self.taken - self.submitted if self.taken else 0.0
 
     def is_wanted(self) -> bool:
         """Whether anybody still waits for the answer."""

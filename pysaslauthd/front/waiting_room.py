@@ -90,7 +90,7 @@ class WaitingRoom:
 
     def submit(self, ticket: Ticket) -> None:
         """Have a worker check this; it ends with its answer, within the deadline."""
-        now = self._loop.time()
+        now = ticket.submitted = self._loop.time()
         refusal = self._queue.add(ticket, now)
         if refusal and now >= self._swept + SWEEP_PAUSE:
             self._sweep(now)
@@ -124,12 +124,13 @@ class WaitingRoom:
                 continue
             if is_taken:
                 self._queue.take(ticket, now)
-                self._taken = now
+                self._taken = ticket.taken = now
                 self._patience.discard(ticket)
 
     def finished(self, ticket: Ticket, answer: Answer) -> None:
         """No worker has it any more. While the answer is held back, so is its name's place."""
         now = self._loop.time()
+        ticket.took = now - ticket.taken
         self._queue.finished(ticket, answer, now)
         if answer.delay:
             self._loop.call_later(answer.delay, self._is_over, ticket)
