@@ -105,9 +105,9 @@ def _fetch_libraries(directory: Path) -> None:
     """The pinned libraries, each checked by its hash, for the Python that Debian has."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     which = ["--python-version", _PYTHON, "--implementation", "cp", "--only-binary", ":all:"]
-    what = ["--no-deps", "--require-hashes", "-r", CHECKOUT / "packaging/requirements.txt"]
+    what = ["--no-deps", "--require-hashes", "-r", str(CHECKOUT / "packaging/requirements.txt")]
     done = subprocess.run(
-        [*pip, *which, "--target", directory, *what],
+        [*pip, *which, "--target", str(directory), *what],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
