@@ -29,7 +29,7 @@ sn: {LOGIN}
 userPassword: {PASSWORD}
 """
 _SASLAUTHD_CONF = """\
-ldap_servers: ldap://127.0.0.1/
+ldap_servers: ldap://127.0.0.1:3389/
 ldap_search_base: dc=example,dc=org
 ldap_filter: (cn=%u)
 """
@@ -47,7 +47,7 @@ def start_directory(machine: Machine) -> None:
     machine.write("/etc/saslauthd.conf", _SASLAUTHD_CONF, 0o600)
     machine.shell(
         "mkdir /srv/ldap; slapadd -f /srv/slapd.conf -l /srv/entries; "
-        "slapd -f /srv/slapd.conf -h ldap://127.0.0.1/"
+        "slapd -f /srv/slapd.conf -h ldap://127.0.0.1:3389/"
     )
 
 
