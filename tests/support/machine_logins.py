@@ -1,8 +1,9 @@
 """Users and a directory in a machine of a test's own, and the C client that asks the daemon there."""
 
+from support import daemon
 from support.machine import Machine
 
-LOGIN, PASSWORD, WRONG = "alice", "secret-Pass_1", "wrong-Pass_2"
+LOGIN, PASSWORD, WRONG = daemon.LOGIN.decode(), daemon.PASSWORD.decode(), daemon.WRONG.decode()
 
 MECHANISMS = ("pam", "shadow", "ldap")
 
