@@ -166,6 +166,13 @@ class TestExitStatuses:
         assert (status(machine, "try-restart"), first == master(machine)) == (0, False)
         assert (status(machine, "check"), status(machine, "condrestart")) == (0, 0)
 
+    def test_of_two_starts_at_once(self, machine: Machine) -> None:
+        start = "service pysaslauthd start"
+        done = machine.shell(f"{start} & {start} & {start} || exit 9; wait $! || exit 8; wait")
+        assert done.stdout.count("failed") == 0
+        masters = machine.run("pgrep", "-c", "-P", "1", "pysasl-master").stdout
+        assert (masters, status(machine, "status")) == ("1\n", 0)
+
     def test_of_one_that_is_not(self, machine: Machine) -> None:
         for action, expected in (("status", 3), ("stop", 0), ("try-restart", 0), ("condrestart", 0)):
             assert (action, status(machine, action)) == (action, expected)

@@ -274,6 +274,17 @@ class TestTrouble:
 
 
 class TestOthers:
+    def test_the_init_script_hands_over(self, machine: BootedMachine) -> None:
+        script = "/etc/init.d/pysaslauthd"
+        assert machine.run(script, "start").returncode == 0
+        before = master(machine)
+        assert before > 0
+        assert (machine.run(script, "status").returncode, machine.run(script, "check").returncode) == (0, 0)
+        assert machine.run(script, "restart").returncode == 0
+        assert master(machine) not in {0, before}
+        assert machine.run(script, "stop").returncode == 0
+        assert (master(machine), ours(machine)) == (0, {})
+
     def test_instances_have_files_and_places_of_their_own(self, machine: BootedMachine) -> None:
         machine.run("mkdir", "-p", "/var/spool/postfix/var/run")
         there = "/var/spool/postfix/var/run/saslauthd"
