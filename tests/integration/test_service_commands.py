@@ -102,7 +102,8 @@ class TestStatus:
         words = [*RUN_AS_USER, "-m", str(there.run_path)]
         done = there.run([*words, "--status"])
         assert (done.returncode, done.stderr.endswith("/saslauthd.pid: Permission denied\n")) == (4, True)
-        assert there.run([*words, "--stop"]).returncode == 4
+        for what in ("--stop", "--reload"):
+            assert there.run([*words, what]).returncode == 4
         assert processes.is_alive(daemon)
 
 
