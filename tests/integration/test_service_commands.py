@@ -142,9 +142,11 @@ class TestStop:
         there.run_path.mkdir()
         with subprocess.Popen(["sleep", "60"]) as numbered:
             (there.run_path / "saslauthd.pid").write_text(f"{numbered.pid}\n")
-            assert ask(there, "--stop").returncode == 0
-            assert processes.is_alive(numbered.pid)
-            numbered.kill()
+            try:
+                assert ask(there, "--stop").returncode == 0
+                assert processes.is_alive(numbered.pid)
+            finally:
+                numbered.kill()
         with _stranger(there) as stranger:
             assert ask(there, "--stop").returncode == 0
             assert processes.is_alive(stranger.pid)
@@ -189,5 +191,7 @@ def _stranger(there: Configured) -> "Iterator[subprocess.Popen[bytes]]":
     with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
