@@ -1,9 +1,12 @@
 """Users and a directory in a machine of a test's own, and the C client that asks the daemon there."""
 
-from support import daemon
+from support import booted, daemon
 from support.machine import Machine
 
 LOGIN, PASSWORD, WRONG = daemon.LOGIN.decode(), daemon.PASSWORD.decode(), daemon.WRONG.decode()
+
+NEEDED = ("busybox", "insserv", "sasl2-bin", "slapd", *booted.PACKAGES)
+"""Packages for all that is done to a service, with systemd and without: one layer, made once, serves both."""
 
 MECHANISMS = ("pam", "shadow", "ldap")
 

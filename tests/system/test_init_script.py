@@ -9,7 +9,7 @@ import pytest
 
 from support.installed import CHECKOUT, installed_layer
 from support.machine import Machine
-from support.machine_logins import LOGIN, MECHANISMS, PASSWORD, WRONG, add_user, ask, start_directory
+from support.machine_logins import LOGIN, MECHANISMS, NEEDED, PASSWORD, WRONG, add_user, ask, start_directory
 from support.packages import need_program
 
 SCRIPT = CHECKOUT / "initscripts/pysaslauthd"
@@ -23,7 +23,7 @@ SHELLS = (("dash",), ("bash", "--posix"), ("busybox", "sh"))
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    with Machine(installed_layer("busybox", "insserv", "ldap-utils", "sasl2-bin", "slapd")) as machine:
+    with Machine(installed_layer(*NEEDED)) as machine:
         choose(machine, "shadow")
         machine.run("rm", "-r", "/run/saslauthd")  # of the other package
         yield machine

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from support import processes
-from support.booted import PACKAGES, BootedMachine
+from support.booted import BootedMachine
 from support.daemon import FRONT, MASTER
 from support.installed import CHECKOUT, installed_layer
 from support.load import Load
-from support.machine_logins import MECHANISMS, WRONG, add_user, ask, start_directory
+from support.machine_logins import MECHANISMS, NEEDED, WRONG, add_user, ask, start_directory
 from support.waiting import wait_until
 
 UNIT = "pysaslauthd.service"
@@ -45,7 +45,7 @@ CAPABILITIES |= {"SETGID": 6, "SETUID": 7, "SYS_NICE": 23, "AUDIT_WRITE": 29}
 
 @pytest.fixture(scope="module")
 def booted() -> Iterator[BootedMachine]:
-    with BootedMachine(installed_layer(*PACKAGES, "ldap-utils", "sasl2-bin", "slapd")) as machine:
+    with BootedMachine(installed_layer(*NEEDED)) as machine:
         add_user(machine)
         start_directory(machine)
         yield machine
