@@ -55,7 +55,9 @@ def start_directory(machine: Machine) -> None:
     )
 
 
-def ask(machine: Machine, password: str = PASSWORD, mux: str = "/run/saslauthd/mux") -> str:
+def ask(
+    machine: Machine, password: str = PASSWORD, mux: str = "/run/saslauthd/mux", service: str = "imap"
+) -> str:
     """What testsaslauthd is told, ``OK`` or ``NO``; nothing if nobody answers."""
-    done = machine.run("testsaslauthd", "-u", LOGIN, "-p", password, "-f", mux, check=False)
+    done = machine.run("testsaslauthd", "-u", LOGIN, "-p", password, "-f", mux, "-s", service, check=False)
     return done.stdout[3:5] if done.stdout.startswith("0: ") else ""

@@ -14,7 +14,7 @@ from support.booted import BootedMachine
 from support.daemon import FRONT, MASTER
 from support.installed import CHECKOUT, installed_layer
 from support.load import Load
-from support.machine_logins import MECHANISMS, NEEDED, WRONG, add_user, ask, start_directory
+from support.machine_logins import LOGIN, MECHANISMS, NEEDED, PASSWORD, WRONG, add_user, ask, start_directory
 from support.waiting import wait_until
 
 UNIT = "pysaslauthd.service"
@@ -37,6 +37,15 @@ RuntimeDirectory=saslauthd
 [Install]
 WantedBy=multi-user.target
 """
+
+COUNTED = """\
+auth required pam_faillock.so preauth deny=2
+auth [success=1 default=ignore] pam_unix.so nodelay
+auth [default=die] pam_faillock.so authfail deny=2
+auth sufficient pam_faillock.so authsucc deny=2
+account required pam_unix.so
+"""
+"""Two wrong passwords lock an account: a module that writes, and gives a file away."""
 
 CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "KILL": 5}
 CAPABILITIES |= {"SETGID": 6, "SETUID": 7, "SYS_NICE": 23, "AUDIT_WRITE": 29}
@@ -184,6 +193,18 @@ class TestLogins:
         assert mounts["/tmp"] == "rw"
         assert systemctl(machine, "stop", UNIT) == 0
         assert (shown(machine, "Result"), ours(machine)) == ("success", {})
+
+    def test_of_pam_may_be_counted_and_locked(self, machine: BootedMachine) -> None:
+        choose(machine, "pam")
+        machine.write("/etc/pam.d/counted", COUNTED)
+        assert systemctl(machine, "start", UNIT) == 0
+        answers = [
+            ask(machine, password, service="counted") for password in (PASSWORD, WRONG, WRONG, PASSWORD)
+        ]
+        assert answers == ["OK", "NO", "NO", "NO"]
+        assert machine.run("stat", "-c", "%U", f"/run/faillock/{LOGIN}").stdout == f"{LOGIN}\n"
+        machine.run("faillock", "--user", LOGIN, "--reset")
+        assert ask(machine, service="counted") == "OK"
 
     def test_of_ldap_need_no_root(self, machine: BootedMachine) -> None:
         without_root(machine)
