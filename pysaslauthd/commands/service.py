@@ -197,7 +197,7 @@ def _owner(run_path: Path, errors: list[str]) -> _Owner | None:
             continue
         except OSError as error:
             status = EXIT_NOT_PERMITTED if isinstance(error, PermissionError) else EXIT_FAILED
-            raise _CannotError(f"{path}: {error.strerror}", status) from None
+            raise _CannotError("\n".join([*errors, f"{path}: {error.strerror}"]), status) from None
         if pid is not None:
             return _Owner(pid, _name(pid))
     if errors:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,8 @@ from pysaslauthd.commands.configuration import Configuration
 from pysaslauthd.config.command_line import CommandLine, read_command_line
 from support import processes
 from support.configured import RELOADED, Configured
-from support.daemon import FRONT
+from support.daemon import COMMAND, FRONT
+from support.namespaces import inside
 from support.packages import need_root
 from support.pam_daemon import RUN_AS_USER
 from support.waiting import wait_until
@@ -91,7 +93,8 @@ class TestStatus:
         there.write(there.basis + "nonsense = 1\n")
         assert f"process {daemon}" in ask(there, "--status").stdout
         there.write("run_path = ")
-        done = ask(there, "--status")
+        words = [*COMMAND, "--config", str(there.file), "--status"]
+        done = there.run(inside(words, binds={Path("/run"): there.directory}))
         assert (done.returncode, done.stdout) == (4, "")
         assert f"pysaslauthd: {there.file}:1: " in done.stderr
         assert ask(there, "--status", "-m", str(there.run_path)).returncode == 0
