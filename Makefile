@@ -38,6 +38,9 @@ soak: $(INSTALLED_TEST)
 deb: $(WHEELS)
 	packaging/build-deb.sh $(WHEELS) dist
 
+rpm: $(WHEELS)
+	packaging/build-rpm.sh $(WHEELS) dist $(notdir $(PYTHON))
+
 $(WHEELS): packaging/requirements.txt
 	packaging/wheels.sh $(PYTHON) $(WHEELS)
 

@@ -9,10 +9,11 @@ set -eu
 family=$1 python=$2 wheels=$3 destination=$4
 top=$(dirname "$0")/..
 library=/usr/lib/pysaslauthd
+initscripts=${INITSCRIPTS:-/etc/init.d}
 
 case $family in
-debian) defaults=/etc/default initscripts=/etc/init.d units=/lib/systemd/system variant=default ;;
-redhat) defaults=/etc/sysconfig initscripts=/etc/rc.d/init.d units=/usr/lib/systemd/system variant=sysconfig ;;
+debian) defaults=/etc/default units=/lib/systemd/system variant=default ;;
+redhat) defaults=/etc/sysconfig units=/usr/lib/systemd/system variant=sysconfig ;;
 *) echo "install.sh: the family is debian or redhat, not $family" >&2 && exit 64 ;;
 esac
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 LOWER = "0.0.9"
 """The version of the packages that are built to be upgraded."""
 
-_TOOLS = ("build-essential", "debhelper", "lintian", "python3-pip")
+_TOOLS = ("build-essential", "debhelper", "lintian", "python3-pip", "rpm")
 _PLACE = "packages"
 _LIMIT = 300.0
 
@@ -25,8 +25,10 @@ export DEBFULLNAME="A test" DEBEMAIL=test@example.com
 cp -r /source /tmp/source
 cd /tmp/source
 packaging/build-deb.sh wheels /{_PLACE}
+packaging/build-rpm.sh wheels /{_PLACE}
 sed -i 's/^__version__ = .*/__version__ = "{LOWER}"/' pysaslauthd/__init__.py
 packaging/build-deb.sh wheels /{_PLACE}/lower
+packaging/build-rpm.sh wheels /{_PLACE}/lower
 rm -r /tmp/source
 """
 

@@ -6,7 +6,7 @@ import pytest
 
 from support.booted import BootedMachine
 from support.built import LOWER, builder, packages
-from support.leftovers import Inventory
+from support.leftovers import USERS, Inventory
 from support.machine import Machine, debian
 from support.machine_logins import NEEDED, WRONG, add_user, ask
 
@@ -16,7 +16,6 @@ PLACE = "/packages"
 DEFAULT = "/etc/default/pysaslauthd"
 LIBRARY = "/usr/lib/pysaslauthd"
 
-USERS = [f"/etc/{name}{end}" for name in ("group", "gshadow", "passwd", "shadow") for end in ("", "-")]
 ORDER = [f"/etc/init.d/.depend.{kind}" for kind in ("boot", "start", "stop")]
 LEFT = (*USERS, *ORDER, "/run/adduser")
 """The user stays, on purpose; adduser has a file of its own, and so has insserv, where it is installed."""
