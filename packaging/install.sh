@@ -96,9 +96,22 @@ install_service() {
     put_localised ldap-without-root.conf /usr/share/pysaslauthd/ldap-without-root.conf
 }
 
+# What other programs are told of us. The policies are for who wants to try them, and count nowhere by being there.
+install_around() {
+    put 644 packaging/completion/pysaslauthd.bash /usr/share/bash-completion/completions/pysaslauthd
+    for name in testpysaslauthd pysaslauthctl; do
+        ln -s pysaslauthd "$destination/usr/share/bash-completion/completions/$name"
+    done
+    put 644 packaging/apparmor/usr.sbin.pysaslauthd /usr/share/pysaslauthd/apparmor/usr.sbin.pysaslauthd
+    for file in pysaslauthd.te pysaslauthd.fc; do
+        put 644 "packaging/selinux/$file" "/usr/share/pysaslauthd/selinux/$file"
+    done
+}
+
 install_libraries
 install_ours
 install_launchers
 install_manual
 install_service
+install_around
 put 644 packaging/pysaslauthd.toml /etc/pysaslauthd.toml

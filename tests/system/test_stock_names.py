@@ -47,8 +47,9 @@ ACCEPTED_AND_REFUSED = [235, 535]
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     binds = {"/packages": packages(), "/probe/smtp.py": Path(smtp.__file__)}
-    with Machine(debian("libsasl2-modules", "postfix", "sasl2-bin"), binds=binds) as machine:
+    with Machine(debian("adduser", "libsasl2-modules", "postfix", "sasl2-bin"), binds=binds) as machine:
         machine.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n", 0o755)
+        machine.write("/etc/apt/apt.conf.d/nobody-types", 'APT::Get::Assume-Yes "yes"; quiet "2";\n')
         machine.shell("mkdir /root/dist; cp /packages/*.deb /root/dist")
         add_user(machine)
         machine.shell(_ORIGINAL)
