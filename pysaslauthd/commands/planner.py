@@ -24,6 +24,7 @@ from pysaslauthd.master.privileges import Rights, User
 from pysaslauthd.master.runpath import RunPathError
 from pysaslauthd.sealed import Inspection, SealedFiles
 from pysaslauthd.workers import concurrent, worker
+from pysaslauthd.workers.priority import Priority
 
 DRAIN_MARGIN = 15.0
 """Seconds beyond a login's waits: the longest failure delay, and what a client may take to hear its answer."""
@@ -146,10 +147,11 @@ class Planner:
         module = self._modules[options.row.name]
 
         def run_worker(channel: socket.socket) -> None:
+            settings = options.settings
             if options.row.concurrency > 1:
-                concurrent.run(channel, module.Worker(options, files), options.settings.login_timeout)
+                concurrent.run(channel, module.Worker(options, files), settings.login_timeout)
             else:
-                worker.run(channel, module.Worker(options, files))
+                worker.run(channel, module.Worker(options, files), Priority(settings.stranger_niceness))
 
         rights = worker_rights(options, user)
         return PoolPlan(

@@ -19,6 +19,7 @@ from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Cause, unavailable
 from pysaslauthd.core.messages import Login, MessageError, Result, Status
 from pysaslauthd.deadlines import Deadlines
+from pysaslauthd.front.known_names import Standing
 from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Ticket
@@ -147,7 +148,8 @@ class Pool:
         """See :class:`Workers`."""
         assert ticket.password is not None
         number = self._next_id
-        packet = messages.encode_login(Login(number, ticket.identity, ticket.password))
+        is_stranger = ticket.standing is Standing.UNKNOWN
+        packet = messages.encode_login(Login(number, ticket.identity, ticket.password, yields=is_stranger))
         while self._free:
             worker = self._next_free()
             try:

@@ -16,9 +16,10 @@ from pysaslauthd.core.messages import Login, Result, Status
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.logs import log
 from pysaslauthd.mechanisms.base import Mechanism
+from pysaslauthd.workers.priority import Priority
 
 
-def run(channel: socket.socket, mechanism: Mechanism) -> None:
+def run(channel: socket.socket, mechanism: Mechanism, priority: Priority) -> None:
     """Serve until the front closes its end.
 
     :raises MessageError: the front said something that is no message; the worker must not go on.
@@ -30,6 +31,7 @@ def run(channel: socket.socket, mechanism: Mechanism) -> None:
         while packet := channel.recv(messages.LARGEST_PACKET):
             message = messages.decode_for_worker(packet)
             if isinstance(message, Login):
+                priority.set(yields=message.yields)
                 answer = _checked(mechanism, message)
                 is_spent = os.geteuid() != user
                 reply = messages.encode_result(Result(message.id, answer, memory_kib(), is_spent))

@@ -42,6 +42,7 @@ queue_length = 10
 next_on = ["unknown"]
 name_places = 3
 known_names = 100
+stranger_niceness = 5
 failures_per_second = 20
 connections = 100
 cache_rejected = "500ms"
@@ -82,6 +83,7 @@ MEANT = {
     "next_on": frozenset({"unknown"}),
     "name_places": 3,
     "known_names": 100,
+    "stranger_niceness": 5,
     "failures_per_second": 20,
     "connections": 100,
     "cache_rejected": 0.5,
