@@ -146,7 +146,9 @@ def inspect(options: Options, _files: SealedFiles) -> Inspection:
 def _shut(path: Path) -> str:
     """Where this process cannot pass on the way to a socket, and what would let it."""
     real = Path(os.path.realpath(path))
-    directories = (each for each in reversed(real.parents) if not os.access(each, os.X_OK))
+    directories = (
+        each for each in reversed(real.parents) if not os.access(each, os.X_OK, effective_ids=True)
+    )
     place = next(directories, real)
     status = place.stat()
     what = "write it" if place == real else "enter it"
