@@ -177,12 +177,14 @@ class TestNothingIsFelt:
             assert "its logins are lost" not in there.log
 
 
-def test_where_ours_cannot_say_the_other_is_not_asked(there: Configured) -> None:
+def test_where_ours_cannot_say_the_other_is_not_asked_and_the_end_sums_up(there: Configured) -> None:
     with FakeDaemon(b"OK") as fake:
         there.basis = there.basis.replace(
             '"shadow"\n', f'"proxy"\nproxy_socket = "{there.directory}/none"\n', 1
         )
         start(there, fake, "compare_rejected = true\n")
-        assert there.ask() == "-"
-        wait_counts(there, unavailable=1)
+        assert [there.ask() for _ in range(3)] == ["-"] * 3
+        assert "3 unavailable" not in there.log
+        told = f"compared with {fake.mux}: 0 equal, 0 different, 3 unavailable, 0 dropped\n"
+        assert told in there.reload()
         assert fake.requests == []

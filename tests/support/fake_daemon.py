@@ -23,13 +23,13 @@ class _Handler(socketserver.BaseRequestHandler):
     server: "_Server"
 
     def handle(self) -> None:
-        with self.request.makefile("rb") as stream:
-            fields = []
-            for _ in range(self.server.fields):
-                head = stream.read(2)
-                if len(head) < 2:
-                    return
-                fields.append(stream.read(int.from_bytes(head)))
+        fields = []
+        for _ in range(self.server.fields):
+            # Not a byte beyond them, which a test may look for.
+            head = self.request.recv(2, socket.MSG_WAITALL)
+            if len(head) < 2:
+                return
+            fields.append(self.request.recv(int.from_bytes(head), socket.MSG_WAITALL))
         self.server.requests.append(tuple(fields))
         self.server.play(self.request)
 

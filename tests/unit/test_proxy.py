@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -189,9 +190,16 @@ class TestNoAnswer:
 
 class TestARequest:
     def test_has_the_four_fields_as_they_came(self) -> None:
-        with FakeDaemon(b"OK") as fake:
+        behind = []
+
+        def play(connection: socket.socket) -> None:
+            behind.append(select.select([connection], [], [], 0)[0])
+            connection.sendall(mux.field(b"OK"))
+
+        with FakeDaemon(play) as fake:
             answer(fake.mux)
             assert fake.requests == [(b"igor@ex.org", b"correct horse", b"smtp", b"ex.org")]
+        assert behind == [[]]
 
     @pytest.mark.parametrize("address", [b"192.0.2.7;4567", b"", None])
     def test_has_a_fifth_if_that_is_asked_for(self, address: bytes | None) -> None:
