@@ -158,6 +158,15 @@ class TestItsSocket:
             there.reload()
             assert there.ask() == "OK"
 
+    def test_is_missed_at_a_reload_that_cannot_take_the_mechanism_away(self, there: Configured) -> None:
+        with FakeDaemon(b"OK") as fake:
+            start(there, fake)
+            there.write(there.basis)
+            told = there.reload(NOT_RELOADED)
+            assert "mechanism (" in told
+            assert ":mechanism proxy: proxy_socket is not set\n" in told
+            assert there.ask() == "OK"
+
 
 class TestStartedByRoot:
     @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,11 @@ from support import mux
 from support.accounts import Account, write_databases
 from support.compared import counts, different, wait_counts
 from support.namespaces import need_namespaces
+from support.packages import need_root
 from support.people import people
 from support.shadow import hashed
 from support.system_daemon import SystemDaemon, original, ours
+from support.waiting import wait_until
 
 HERE, THERE, NOWHERE = b"secret-Here", b"secret-There", b"secret-Nowhere"
 ALIKE = 20
@@ -74,6 +76,7 @@ class Sides:
 
 @pytest.fixture(scope="module")
 def sides() -> Iterator[Sides]:
+    need_root()  # in a namespace of his own, a plain user finds no directory that he can trust
     need_namespaces()
     directory = Path(tempfile.mkdtemp(prefix="psd-"))
     yield Sides(directory)
@@ -92,13 +95,16 @@ def comparing(sides: Sides, reference: SystemDaemon, *settings: str) -> SystemDa
     return ours(sides.ours, *(word for setting in given for word in ("-o", setting)))
 
 
-def ask_all(sides: Sides, daemon: SystemDaemon) -> list[str]:
-    """What each user with each password is told."""
-    return [
-        mux.ask(daemon.mux, login, password, b"imap", b"ex.org")
-        for login in sides.logins
-        for password in (sides.right.get(login, HERE), THERE, NOWHERE)
-    ]
+def ask_all(
+    sides: Sides, daemon: SystemDaemon, after_each: Callable[[int], object] = lambda _: None
+) -> list[str]:
+    """What each user with each password is told. ``after_each`` user is called with how many logins there were."""
+    heard: list[str] = []
+    for login in sides.logins:
+        passwords = (sides.right.get(login, HERE), THERE, NOWHERE)
+        heard += [mux.ask(daemon.mux, login, password, b"imap", b"ex.org") for password in passwords]
+        after_each(len(heard))
+    return heard
 
 
 def assert_no_password(sides: Sides, *logs: str) -> None:
@@ -120,8 +126,12 @@ def test_so_are_those_who_are_refused_here_if_that_is_wanted(sides: Sides, refer
     with comparing(sides, reference, "compare_rejected=yes", "uncached_services=otp") as daemon:
         expected = sorted(ACCEPTED_HERE + REFUSED_HERE)
         assert mux.ask(daemon.mux, b"changed", THERE, b"otp") == "NO"
-        heard = ask_all(sides, daemon)
-        # Whoever starts it asks for somebody until he is refused.
+
+        def wait_compared(number: int) -> None:
+            # They are more than may wait. Whoever starts the daemon asks for somebody until he is refused.
+            wait_until(lambda: sum(counts(daemon).values()) == 1 + number, "all are compared")
+
+        heard = ask_all(sides, daemon, wait_compared)
         wait_counts(daemon, equal=1 + len(heard) - len(expected), different=len(expected))
         assert sorted(different(daemon)) == expected
         assert_no_password(sides, daemon.log, reference.log)

@@ -22,6 +22,11 @@ def counts(daemon: Logged) -> dict[str, int]:
     return {name: int(number) for name, number in wait_until(found, "the front reports") if number != "0"}
 
 
+def wait_ready(daemon: Logged) -> None:
+    """Until there is a worker that compares, and has said so."""
+    wait_until(lambda: counts(daemon) == {} and "[process=compare]" in daemon.log, "a worker that compares")
+
+
 def wait_counts(daemon: Logged, **expected: int) -> None:
     """Until exactly that is counted."""
     last: dict[str, int] = {}
