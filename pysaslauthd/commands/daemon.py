@@ -17,7 +17,7 @@ from pysaslauthd.commands.planner import Planner
 from pysaslauthd.commands.sockets import UnknownNameError
 from pysaslauthd.config.command_line import Action, CommandLine, read_command_line, usage
 from pysaslauthd.config.given import NoMechanismError
-from pysaslauthd.config.mechanisms import Mechanism
+from pysaslauthd.config.mechanisms import COMPARISON, Mechanism
 from pysaslauthd.config.options import (
     EXIT_ALREADY_RUNNING,
     EXIT_FAILURE,
@@ -209,7 +209,7 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
     log.info(f"master pid is: {os.getpid()}")
     try:
         user, warning = privileges.unprivileged_user(options.user)
-        modules = {row.name: _imported(row) for row in options.mechanisms}
+        modules = {row.name: _imported(row) for row in (*options.mechanisms, COMPARISON)}
         entrances = sockets.made(sockets.wanted(options), starter.sockets)
     except LookupError as error:
         raise StartError(str(error.args[0])) from None

@@ -16,8 +16,12 @@ from typing import Any
 from pysaslauthd.core.identity import RealmPolicy, is_service_name
 from pysaslauthd.core.wire import LARGEST_FIELD, Limits
 
+LONGEST_SOCKET_PATH = 107  # bytes; sun_path less its NUL
+
 _UNITS_OF_TIME = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _UNITS_OF_SIZE = {"": 0, "kib": 10, "k": 10, "mib": 20, "m": 20, "gib": 30, "g": 30}
+MOST_PROXY_CONNECTIONS = 512
+
 _SWITCHES = {
     "yes": True,
     "on": True,
@@ -110,6 +114,19 @@ def read_path_or_none(text: str) -> Path | None:
     return read_path(text) if text else None
 
 
+def read_socket_path(text: str) -> Path:
+    """An absolute path that is not too long for a socket, less what it says twice."""
+    path = Path(os.path.normpath(text))
+    if not path.is_absolute() or not path.name or len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise SettingError(f"an absolute path of at most {LONGEST_SOCKET_PATH} bytes")
+    return path
+
+
+def read_socket_path_or_none(text: str) -> Path | None:
+    """The path of a socket, or nothing at all for "none"."""
+    return read_socket_path(text) if text else None
+
+
 def read_service(text: str) -> str:
     """A name that may be a file in ``/etc/pam.d``."""
     if not text or not is_service_name(os.fsencode(text)):
@@ -161,6 +178,31 @@ class Settings:
     )
     service: str = _setting(
         "saslauthd", read_service, "the PAM service of a request that names none (mechanism pam)"
+    )
+    proxy_socket: Path | None = _setting(
+        None,
+        read_socket_path_or_none,
+        "the socket of the saslauthd that is asked, unless -O names it (mechanism proxy)",
+    )
+    proxy_connections: int = _setting(
+        5,
+        count_between(1, MOST_PROXY_CONNECTIONS),
+        "logins that another saslauthd is asked at a time (mechanism proxy, and compare)",
+    )
+    proxy_client_address: bool = _setting(
+        False,
+        read_switch,
+        "send another saslauthd the client's address, for which an unreleased version waits (mechanism proxy, and compare)",
+    )
+    compare: Path | None = _setting(
+        None,
+        read_socket_path_or_none,
+        "the socket of another saslauthd that is asked the same afterwards, to log where it differs",
+    )
+    compare_rejected: bool = _setting(
+        False,
+        read_switch,
+        "compare refused logins too; each then counts twice towards a lock-out",
     )
     realm_policy: RealmPolicy = _setting(
         RealmPolicy.LOGIN,

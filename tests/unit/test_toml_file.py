@@ -28,6 +28,11 @@ verbose = true
 user = "mail"
 shadow_file = "/x"
 service = "smtp"
+proxy_socket = "/run//old/mux"
+proxy_connections = 9
+proxy_client_address = true
+compare = "/run/other/mux"
+compare_rejected = true
 realm_policy = "Login@realm unless it has one"
 realms = ["a.org", "b.org"]
 unavailable = "no"
@@ -69,6 +74,11 @@ MEANT = {
     "user": "mail",
     "shadow_file": Path("/x"),
     "service": "smtp",
+    "proxy_socket": Path("/run/old/mux"),
+    "proxy_connections": 9,
+    "proxy_client_address": True,
+    "compare": Path("/run/other/mux"),
+    "compare_rejected": True,
     "realm_policy": RealmPolicy.APPEND_MISSING,
     "realms": frozenset({"a.org", "b.org"}),
     "unavailable": "no",
@@ -188,10 +198,10 @@ BROKEN: dict[str, list[str]] = {
     "debug = true": ["1: debug: expected on the command line alone: it is for who starts the daemon"],
     # No such value.
     "mechanism = 'shadwo'": [
-        "1: mechanism: expected one of ldap, pam, shadow, found 'shadwo'; did you mean shadow?"
+        "1: mechanism: expected one of ldap, pam, proxy, shadow, found 'shadwo'; did you mean shadow?"
     ],
     "mechanism = ['pam', 'pam']": ["1: mechanism: expected each mechanism once, found ['pam', 'pam']"],
-    "mechanism = true": ["1: mechanism: expected one of ldap, pam, shadow, found true"],
+    "mechanism = true": ["1: mechanism: expected one of ldap, pam, proxy, shadow, found true"],
     "run_path = 'run'": ["1: run_path: expected an absolute path, found 'run'"],
     "run_path = '/x'\nrun_path = '/y'": ["2: run_path: given before, in line 1"],
     'run_path = "/x\\u0000"': ["1: run_path: expected text without control characters, found '/x\\x00'"],
