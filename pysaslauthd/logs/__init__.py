@@ -11,7 +11,7 @@ from pysaslauthd.logs.entry import IDENT
 from pysaslauthd.logs.setup import (
     LEVELS,
     configure,
-    count_repeats,
+    counting_repeats,
     detach,
     is_debug,
     log,
@@ -24,7 +24,7 @@ __all__ = [
     "IDENT",
     "LEVELS",
     "configure",
-    "count_repeats",
+    "counting_repeats",
     "describe",
     "detach",
     "escaped",

@@ -1,7 +1,8 @@
 """From events to lines: structlog makes them, this module says which there are and where they go."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -100,13 +101,18 @@ def is_debug() -> bool:
     return _output.is_debug
 
 
-def count_repeats(call_later: CallLater | None = None) -> Callable[[], None]:
-    """From now on this process writes the same error again and again once; see :mod:`~pysaslauthd.logs.repeats`.
+@contextlib.contextmanager
+def counting_repeats(call_later: CallLater | None = None) -> Iterator[None]:
+    """Within this the same error again and again is written once and counted; see :mod:`~pysaslauthd.logs.repeats`.
 
-    For those that hear strangers. ``call_later`` is their loop's. What is returned is to be called at their end.
+    For processes that hear strangers. ``call_later`` is their loop's, if they have one.
     """
-    _output.repeats = Repeats(_output.deliver, call_later)
-    return _output.repeats.finish
+    _output.repeats = repeats = Repeats(_output.deliver, call_later)
+    try:
+        yield
+    finally:
+        _output.repeats = None
+        repeats.finish()
 
 
 def detach() -> None:

@@ -11,7 +11,7 @@ from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, unavailable
 from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.client import Client, ClientOptions
 from pysaslauthd.front.statistics import Statistics
-from pysaslauthd.front.ticket import Asker
+from pysaslauthd.front.ticket import Asker, Caller
 from support.mux import read_to_end, request
 
 RIGHT = request(b"alice", b"secret")
@@ -23,7 +23,7 @@ class Gate:
     def __init__(self, login: Callable[[Request, Asker, bytes | None], None]) -> None:
         self.login = login
 
-    def refuse(self, error: ProtocolError) -> None:
+    def refuse(self, error: ProtocolError, _caller: Caller) -> None:
         raise RuntimeError from error
 
 
@@ -60,7 +60,7 @@ def talk(gate: Gate, data: bytes) -> tuple[bytes, int]:
     ours.settimeout(10)
     with ours:
         ours.sendall(data)
-        client = Client(house, theirs, 0)  # type: ignore[arg-type]
+        client = Client(house, theirs, Caller(1, 0, 0))  # type: ignore[arg-type]
         client.begin(None)
         heard = read_to_end(ours)
         client.close()

@@ -16,7 +16,7 @@ from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.known_names import Standing
 from pysaslauthd.front.shedding import AT_ONCE, HOLD
 from pysaslauthd.front.statistics import Statistics
-from pysaslauthd.front.ticket import Ticket
+from pysaslauthd.front.ticket import Caller, Ticket
 from support import mux
 
 WRONG = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
@@ -24,6 +24,9 @@ FULL = unavailable(Cause.SHED, "too many logins are waiting")
 
 
 class Client:
+    caller = Caller(1, 0, 0)
+    asked_at = 0.0
+
     def __init__(self) -> None:
         self.heard: list[Answer] = []
 

@@ -19,7 +19,7 @@ from pysaslauthd.front import processor, waiting_room
 from pysaslauthd.front.fair_queue import QueueOptions
 from pysaslauthd.front.pool import Pool, PoolOptions
 from pysaslauthd.front.statistics import Statistics
-from pysaslauthd.front.ticket import Ticket
+from pysaslauthd.front.ticket import Caller, Ticket
 from pysaslauthd.front.waiting_room import WaitingOptions, WaitingRoom
 
 OPTIONS = PoolOptions(
@@ -115,6 +115,9 @@ class Stage:
 
     def ticket(self, identity: Identity, password: Secret) -> Ticket:
         return Ticket(identity, password, identity.login, password.reveal(), [self], self._on_end)
+
+    caller = Caller(7, 0, 0)
+    asked_at = 0.0
 
     def may_wait(self) -> bool:
         return True
