@@ -5,7 +5,6 @@ import json
 import os
 import re
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from pysaslauthd.logs.entry import Entry
 from pysaslauthd.logs.formats import LONGEST_LINE, format_named
 from pysaslauthd.logs.journald import JournalSink
 from pysaslauthd.logs.streams import StreamSink
+from support.devlog import log_socket
 from support.log_readers import as_sent, read_json, read_logfmt, read_native, receive_native
 
 HOSTILE = (
@@ -143,12 +143,8 @@ class TestWhatStandsInFront:
 
 @pytest.fixture
 def journal() -> Iterator[tuple[Path, socket.socket]]:
-    with tempfile.TemporaryDirectory(prefix="psd-") as directory:
-        path = Path(directory) / "socket"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-            server.bind(str(path))
-            server.settimeout(10)
-            yield path, server
+    with log_socket() as path_and_server:
+        yield path_and_server
 
 
 class TestTheJournal:

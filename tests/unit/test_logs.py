@@ -2,7 +2,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ from pysaslauthd.logs.datagrams import SyslogSink
 from pysaslauthd.logs.entry import Entry
 from pysaslauthd.logs.formats import render_as_original
 from pysaslauthd.logs.streams import StreamSink
+from support.devlog import log_socket
 
 
 def news(text: str) -> Entry:
@@ -22,12 +22,8 @@ def news(text: str) -> Entry:
 
 @pytest.fixture
 def devlog() -> Iterator[tuple[Path, socket.socket]]:
-    with tempfile.TemporaryDirectory(prefix="psd-") as directory:
-        path = Path(directory) / "log"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-            server.bind(str(path))
-            server.settimeout(10)
-            yield path, server
+    with log_socket() as path_and_server:
+        yield path_and_server
 
 
 class TestEscaping:

@@ -19,8 +19,9 @@ from pysaslauthd.front import processor, waiting_room
 from pysaslauthd.front.fair_queue import QueueOptions
 from pysaslauthd.front.pool import Pool, PoolOptions
 from pysaslauthd.front.statistics import Statistics
-from pysaslauthd.front.ticket import Caller, Ticket
+from pysaslauthd.front.ticket import Ticket
 from pysaslauthd.front.waiting_room import WaitingOptions, WaitingRoom
+from support.asker import PlayedAsker
 
 OPTIONS = PoolOptions(
     name="test",
@@ -76,7 +77,8 @@ class Stage:
         self.ready = 0
         self.statistics = Statistics()
         self.workers: list[Played] = []
-        self.answers: list[Answer] = []
+        self.asker = PlayedAsker()
+        self.answers = self.asker.heard
         self.room = WaitingRoom(self.loop, waiting)
         master: Any = self
         options = OPTIONS._replace(**changes)
@@ -114,19 +116,7 @@ class Stage:
         self.room.submit(self.ticket(Identity(login, b"", b"", None), Secret(b"pw")))
 
     def ticket(self, identity: Identity, password: Secret) -> Ticket:
-        return Ticket(identity, password, identity.login, password.reveal(), [self], self._on_end)
-
-    caller = Caller(7, 0, 0)
-    asked_at = 0.0
-
-    def may_wait(self) -> bool:
-        return True
-
-    def is_there(self) -> bool:
-        return True
-
-    def hear(self, answer: Answer) -> None:
-        self.answers.append(answer)
+        return Ticket(identity, password, identity.login, password.reveal(), [self.asker], self._on_end)
 
     def _on_end(self, ticket: Ticket, answer: Answer) -> None:
         for asker in ticket.askers:
