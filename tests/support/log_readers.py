@@ -5,6 +5,21 @@ import os
 import re
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pysaslauthd import logs
+
+
+@contextmanager
+def json_on_standard_error(*, verbose: bool = False) -> Iterator[None]:
+    """Within it, what this process logs is written there, an object a line."""
+    logs.configure(verbose=verbose, syslog=None, stderr=True, log_format="json")
+    try:
+        yield
+    finally:
+        logs.configure(verbose=False, syslog=None, stderr=False)
+
 
 _PAIR = re.compile(r'([a-z0-9_]+)=(?:"((?:[^"\\]|\\.)*)"|([^ "=]*))(?: |\Z)')
 

@@ -248,6 +248,7 @@ class TestALogin:
         stage.submit(b"alice")
         login = worker.hear()
         assert (login.identity.login, login.password) == (b"alice", Secret(b"pw"))
+        assert login.request_id == stage.asker.caller.request_id
         no = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
         worker.say(messages.encode_result(Result(login.id, no)))
         assert stage.until(1) == [no]
