@@ -1,17 +1,16 @@
 """What is written of one login, at which level, with which answer."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
 import uvloop
 
-from pysaslauthd import logs
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, rejected, unavailable
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.front.journal import Journal
 from pysaslauthd.front.outcome import Outcome, Way
 from support.asker import PlayedAsker
+from support.log_readers import json_on_standard_error, read_json
 
 WRONG = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
 DETAILED = WRONG._replace(details=("bind as cn=alice: 49", "no second server"))
@@ -22,7 +21,6 @@ def loop() -> Iterator[uvloop.Loop]:
     made = uvloop.new_event_loop()
     yield made
     made.close()
-    logs.configure(verbose=False, syslog=None, stderr=False)
 
 
 def written(
@@ -33,12 +31,11 @@ def written(
     successes: bool = False,
     verbose: bool = False,
 ) -> list[dict[str, object]]:
-    logs.configure(verbose=verbose, syslog=None, stderr=True, log_format="json")
     identity = Identity(b"alice", b"imap", b"", None)
-    Journal(loop, successes=successes).note(
-        Outcome(identity, answer, "ldap", Way.MECHANISM, PlayedAsker(), 0.25)
-    )
-    return [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    outcome = Outcome(identity, answer, "ldap", Way.MECHANISM, PlayedAsker(), 0.25)
+    with json_on_standard_error(verbose=verbose):
+        Journal(loop, successes=successes).note(outcome)
+    return [read_json(line) for line in capfd.readouterr().err.splitlines()]
 
 
 @pytest.mark.parametrize(
