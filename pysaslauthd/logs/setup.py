@@ -10,7 +10,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from pysaslauthd.logs.datagrams import SyslogSink
-from pysaslauthd.logs.entry import Entry
+from pysaslauthd.logs.entry import PRIORITIES, Entry
 from pysaslauthd.logs.formats import format_named
 from pysaslauthd.logs.journald import JournalSink
 from pysaslauthd.logs.repeats import CallLater, Repeats
@@ -28,7 +28,7 @@ class _Output:
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
-        self.is_debug = False
+        self.level = "info"
         self.repeats: Repeats | None = None
 
     def write(self, entry: Entry) -> None:
@@ -53,6 +53,9 @@ _output = _Output()
 
 def _as_entry(_logger: WrappedLogger, level: str, event: EventDict) -> tuple[tuple[Entry], dict[str, object]]:
     """The structlog processor; what it returns are the arguments of the method of :class:`_Output`."""
+    # Not structlog's to filter: it would have to put a logger together for each line, as the level may change.
+    if PRIORITIES[level] > PRIORITIES[_output.level]:
+        raise structlog.DropEvent
     text, extra = event.pop("event"), event.pop("extra", {})
     return (Entry(level, text, event, extra),), {}
 
@@ -78,9 +81,11 @@ def configure(
     if journal is not None:
         _output.sinks.append(JournalSink(journal, form))
     processors = cast("list[_Processor]", [_as_entry])
-    # A cached logger would keep the level that it began with.
     structlog.configure(
-        processors=processors, logger_factory=lambda *_: _output, cache_logger_on_first_use=False
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger("debug"),
+        logger_factory=lambda *_: _output,
+        cache_logger_on_first_use=True,
     )
     set_level("debug" if verbose else "info")
 
@@ -92,13 +97,12 @@ def _likes_colors(descriptor: int) -> bool:
 
 def set_level(name: str) -> None:
     """From now on lines of this level of :data:`LEVELS` and above are written, in this process and in those it forks."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(name))
-    _output.is_debug = name == "debug"
+    _output.level = name
 
 
 def is_debug() -> bool:
     """Whether debug lines are written. It may change at any time, so who does more for them asks each time."""
-    return _output.is_debug
+    return _output.level == "debug"
 
 
 @contextlib.contextmanager
