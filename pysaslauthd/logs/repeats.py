@@ -99,6 +99,6 @@ class Repeats:
 
 
 def _summary(count: _Count, now: float) -> Entry:
-    times = f"{count.again} time{'s' if count.again > 1 else ''}"
-    text = f"{count.entry.text} ({times} in the last {now - count.since:.0f} s)"
-    return Entry(count.entry.level, text, count.entry.fields, {"repeated": count.again})
+    entry, again, seconds = count.entry, count.again, now - count.since
+    text = f"{entry.text} ({again} time{'s' if again > 1 else ''} in the last {seconds:.0f} s)"
+    return Entry(entry.level, text, entry.fields, {"repeated": again})

@@ -5,9 +5,13 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from pysaslauthd.logs.entry import Entry
+from pysaslauthd.logs.journald import JournalSink
 from support import mux
 from support.daemon import LOGIN, PASSWORD, WRONG, Daemon
 from support.log_machine import AUTH_LOG, SAMPLES, Hit, LogMachine, log_machine
@@ -70,6 +74,14 @@ def test_the_journal_has_every_value_to_the_byte(logged: LogMachine) -> None:
         assert (entry["PRIORITY"], entry["SYSLOG_FACILITY"]) == ("6", "4")
         assert (entry["SASLAUTHD_PID"], entry["SASLAUTHD_UID"]) == (str(os.getpid()), str(os.getuid()))
         assert str(entry["MESSAGE"]).startswith("auth failure: [user=")
+
+
+def test_the_journal_takes_what_no_datagram_holds(logged: LogMachine) -> None:
+    long = os.urandom(300_000)
+    with closing(JournalSink(Path(logged.settings["journal_socket"]))) as sink:
+        sink.write(Entry("info", "a long line", {"user": long}))
+    (entry,) = logged.journal("SASLAUTHD_EVENT=a long line")
+    assert in_bytes(entry["SASLAUTHD_USER"]) == long
 
 
 def test_the_journal_finds_all_lines_of_a_request(logged: LogMachine) -> None:
