@@ -28,8 +28,8 @@ MOST_DETAILS = 32
 """Lines for the log at debug that one answer may bring."""
 
 _KIND_LOGIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"P", b"S", b"R"
-_LOGIN = struct.Struct("!cQ??5H")
-"""Kind, id, whether it yields, whether there is a client address, and the lengths of the fields, which follow."""
+_LOGIN = struct.Struct("!cQQ??5H")
+"""Kind, id, request id, whether it yields, whether there is a client address, and the lengths of the fields, which follow."""
 _STATUS = struct.Struct("!cHII")
 _RESULT = struct.Struct("!cQBBII?")
 _LENGTH = struct.Struct("!H")
@@ -53,12 +53,14 @@ class MessageError(Exception):
 class Login(NamedTuple):
     """Front to worker: check this. ``id`` is never used twice in a generation.
 
-    One that ``yields`` may wait for the processor, as nothing says that it is no guess.
+    ``request_id`` is for the log: whose question it is. One that ``yields`` may wait for the processor, as
+    nothing says that it is no guess.
     """
 
     id: int
     identity: Identity
     password: Secret
+    request_id: int = 0
     yields: bool = False
 
 
@@ -98,6 +100,7 @@ def encode_login(message: Login) -> bytes:
         header = _LOGIN.pack(
             _KIND_LOGIN,
             message.id,
+            message.request_id,
             message.yields,
             client_address is not None,
             len(login),
@@ -147,7 +150,7 @@ def decode_for_worker(packet: bytes) -> Login | Probe:
     if packet[:1] != _KIND_LOGIN:
         raise MessageError(f"unknown message {packet[:1]!r} from the front")
     try:
-        _, number, yields, has_address, *lengths = _LOGIN.unpack_from(packet)
+        _, number, request_id, yields, has_address, *lengths = _LOGIN.unpack_from(packet)
     except struct.error:
         raise MessageError("short login message") from None
     fields = []
@@ -161,7 +164,7 @@ def decode_for_worker(packet: bytes) -> Login | Probe:
     if address and not has_address:
         raise MessageError("login message with an address that is none")
     identity = Identity(login, service, realm, address if has_address else None)
-    return Login(number, identity, Secret(password), yields)
+    return Login(number, identity, Secret(password), request_id, yields)
 
 
 def decode_for_front(packet: bytes) -> Status | Result:

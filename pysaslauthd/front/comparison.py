@@ -20,7 +20,7 @@ from pysaslauthd.front.fair_queue import QueueOptions
 from pysaslauthd.front.known_names import name_of
 from pysaslauthd.front.now_and_then import NowAndThen
 from pysaslauthd.front.statistics import Statistics
-from pysaslauthd.front.ticket import Ticket
+from pysaslauthd.front.ticket import Asker, Ticket
 from pysaslauthd.front.waiting_room import WaitingOptions, WaitingRoom
 from pysaslauthd.logs import log
 
@@ -66,12 +66,12 @@ class Comparison:
 
         def ended(ticket: Ticket, answer: Answer) -> None:
             on_end(ticket, answer)
-            self.compare(request, answer)
+            self.compare(request, answer, ticket.askers[0])
 
         return ended
 
-    def compare(self, request: Request, ours: Answer) -> None:
-        """Ask the other daemon, if this answer of ours is to be compared."""
+    def compare(self, request: Request, ours: Answer, asker: Asker) -> None:
+        """Ask the other daemon, if this answer of ours to ``asker`` is to be compared."""
         if ours.verdict is Verdict.UNAVAILABLE:
             if ours.cause not in _NOBODY_ASKED:
                 self._statistics.compared_unavailable += 1
@@ -86,7 +86,7 @@ class Comparison:
         # As the client sent it: the other daemon has a realm policy of its own.
         identity = identify(request, RealmPolicy.LOGIN)
         name = name_of(identity, uses_realm=True)
-        self._room.submit(Ticket(identity, request.password, name, b"", [_Listener()], heard))
+        self._room.submit(Ticket(identity, request.password, name, b"", [_Absent(asker)], heard))
 
     def sum_up(self) -> bool:
         """Log how far the two agree since this front started, if there is anything new to tell."""
@@ -126,11 +126,16 @@ def _tell(ticket: Ticket, ours: Answer, theirs: Answer) -> None:
         ours=_WORDS[ours.verdict],
         theirs=_WORDS[theirs.verdict],
         reason=ours.reason or theirs.reason or "Unknown",
+        extra=ticket.askers[0].caller.mark,
     )
 
 
-class _Listener:
-    """Who asks: nobody who could leave, or who is told."""
+class _Absent:
+    """Who asked, as the other daemon's room sees him: he neither leaves nor is told, as he has had his answer."""
+
+    def __init__(self, asker: Asker) -> None:
+        self.caller = asker.caller
+        self.asked_at = asker.asked_at
 
     def may_wait(self) -> bool:
         return True

@@ -116,9 +116,10 @@ class _Front:
 
     def run(self) -> None:
         """Until there is nothing left to do."""
-        self._loop.run_forever()
-        if self._comparison is not None:
-            self._comparison.sum_up()
+        with logs.counting_repeats(self._loop.call_later):
+            self._loop.run_forever()
+            if self._comparison is not None:
+                self._comparison.sum_up()
 
     def _heard(self, message: ForFront, channel: socket.socket | None) -> None:
         match message.verb:

@@ -20,6 +20,7 @@ from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Ticket
 from pysaslauthd.front.waiting_room import WaitingRoom
+from support.asker import PlayedAsker
 
 WRONG = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
 LOCKED = rejected(Cause.ACCOUNT, "Account expired")
@@ -41,21 +42,17 @@ class Room:
         self.asked.append(ticket)
 
 
-class Client:
-    """Notes what it hears, and how many the other daemon had been asked by then."""
+class Client(PlayedAsker):
+    """Notes also how many the other daemon had been asked when it heard something."""
 
     def __init__(self, other: Room) -> None:
+        super().__init__()
         self._other = other
-        self.heard: list[tuple[Answer, int]] = []
-
-    def may_wait(self) -> bool:
-        return True
-
-    def is_there(self) -> bool:
-        return True
+        self.asked_before: list[int] = []
 
     def hear(self, answer: Answer) -> None:
-        self.heard.append((answer, len(self._other.asked)))
+        super().hear(answer)
+        self.asked_before.append(len(self._other.asked))
 
 
 class Stage:
@@ -135,7 +132,7 @@ class TestIsAsked:
         client = stage.login()
         assert stage.theirs.asked == []
         stage.ours.asked[0].end(ACCEPTED)
-        assert client.heard == [(ACCEPTED, 0)]
+        assert (client.heard, client.asked_before) == ([ACCEPTED], [0])
         assert len(stage.theirs.asked) == 1
 
     def test_what_the_client_sent_whatever_our_realm_policy_is(self, loop: uvloop.Loop) -> None:
@@ -174,7 +171,7 @@ class TestIsAsked:
     ) -> None:
         stage = Stage(loop, mechanism="pam", compare_rejected=wanted, realms=frozenset({"ex.org"}))
         clients = [stage.login(realm=b"other.org"), stage.login(service=b"../x", realm=b"ex.org")]
-        assert [heard for client in clients for _, heard in client.heard] == [0, int(wanted)]
+        assert [client.asked_before for client in clients] == [[0], [int(wanted)]]
         assert (len(stage.ours.asked), len(stage.theirs.asked)) == (0, 2 * wanted)
 
 
@@ -229,6 +226,7 @@ class TestIsCounted:
             "ours": words[0],
             "theirs": words[1],
             "reason": words[2],
+            "extra": PlayedAsker.caller.mark,
             "log_level": "warning",
         }
 
@@ -275,7 +273,7 @@ class TestTheQueue:
             comparison = Comparison(loop, room, path, statistics, rejected=False)
             for number in range(MOST_WAITING + 10):
                 login = b"u%d" % (number % number_of_names)
-                comparison.compare(Request(login, Secret(PASSWORD), b"imap", b""), ACCEPTED)
+                comparison.compare(Request(login, Secret(PASSWORD), b"imap", b""), ACCEPTED, PlayedAsker())
             assert len(room) == MOST_WAITING
             assert statistics.compared_dropped == 10
 

@@ -156,6 +156,7 @@ class TestWeak:
             ({"mechanism": PROXY, "cache": True}, {}, "cache_timeout"),
             ({}, {"compare_rejected": True}, "compare_rejected"),
             ({}, {"compare": Path("/x"), "compare_rejected": True}, "compare_rejected"),
+            ({}, {"log_to": frozenset({"stderr"})}, "log_to"),
         ],
     )
     def test_is_named(self, options: dict[str, Any], settings: dict[str, Any], name: str) -> None:
@@ -173,6 +174,8 @@ class TestWeak:
             ({"foreground": True}, {"syslog_socket": None}),
             ({"mechanism": PROXY}, {"compare": Path("/x")}),
             ({}, {"realm_policy": RealmPolicy.APPEND}),
+            ({"foreground": True}, {"log_to": frozenset({"stderr"})}),
+            ({}, {"syslog_socket": None, "log_to": frozenset({"journal"})}),
         ],
     )
     def test_is_not_what_is_usual(self, options: dict[str, Any], settings: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ class TestBetweenFrontAndWorker:
         password: bytes,
         yields: bool,  # noqa: FBT001
     ) -> None:
-        sent = Login(number, Identity(*identity), Secret(password), yields)
+        sent = Login(number, Identity(*identity), Secret(password), number // 3, yields)
         assert messages.decode_for_worker(messages.encode_login(sent)) == sent
 
     @given(
