@@ -10,5 +10,5 @@ class PlayedLog:
         self.texts: list[str] = []
 
     def error(self, text: str, extra: Mapping[str, object]) -> None:
-        assert text.split()[0] == str(extra["count"])
+        assert text.split(maxsplit=1)[0] == str(extra["count"])
         self.texts.append(text)
