@@ -1,9 +1,11 @@
 """The same line again and again: written once, then counted.
 
-Only warnings and errors that are not of a login are held back. What is said of a login is evidence: fail2ban
+Only errors that are not of a login are held back. What is said of a login is evidence: fail2ban
 counts the failures of an address line by line, and a guesser who tries a thousand names must not look like one
 who tried one, nor a user whom the directory fails like another. Of the rest some can be had as often as anybody
-likes, by requests that are none or by a backend that breaks every login; those would fill the disk and say nothing new.
+likes, by requests that are none or by a bug that breaks every login; those would fill the disk and say nothing new. Nor is
+a line held back that is a count itself, which has a ``count``; and warnings and news tell of what has changed, such as a server
+that is left aside and answers again, of which no half may be missing.
 """
 
 import time
@@ -17,8 +19,6 @@ INTERVAL = 10.0
 
 MOST_LINES = 64
 """Different lines that are counted at a time; what comes beyond is written."""
-
-_COUNTED_LEVELS = frozenset({"warning", "error"})
 
 CallLater = Callable[[float, Callable[[], None]], object]
 """Of an event loop: has something called after so many seconds."""
@@ -58,7 +58,7 @@ class Repeats:
         now = time.monotonic()
         if self._call_later is None:
             self._settle(now)
-        if entry.level not in _COUNTED_LEVELS or "user" in entry.fields:
+        if not _is_counted(entry):
             self._write(entry)
             return
         line = _Line(entry.level, entry.text, tuple(entry.fields.items()))
@@ -98,7 +98,11 @@ class Repeats:
                 del self._counts[line]
 
 
+def _is_counted(entry: Entry) -> bool:
+    return entry.level == "error" and "user" not in entry.fields and "count" not in entry.extra
+
+
 def _summary(count: _Count, now: float) -> Entry:
     entry, again, seconds = count.entry, count.again, now - count.since
     text = f"{entry.text} ({again} time{'s' if again > 1 else ''} in the last {seconds:.0f} s)"
-    return Entry(entry.level, text, entry.fields, {"repeated": again})
+    return Entry(entry.level, text, entry.fields, {"count": again})

@@ -47,8 +47,8 @@ def repeats(clock: Clock, written: list[Entry]) -> Repeats:
     return Repeats(written.append, clock.call_later)
 
 
-def error(text: str = "no room", level: str = "error", **extra: object) -> Entry:
-    return Entry(level, text, {}, extra)
+def error(text: str = "no room", **extra: object) -> Entry:
+    return Entry("error", text, {}, extra)
 
 
 class TestWithALoop:
@@ -59,7 +59,7 @@ class TestWithALoop:
             repeats.take(error(request=f"1-{number}", pid=number))
         assert written == [error(request="1-0", pid=0)]
         clock.turn(INTERVAL)
-        assert written[1:] == [error("no room (37 times in the last 10 s)", repeated=37)]
+        assert written[1:] == [error("no room (37 times in the last 10 s)", count=37)]
 
     def test_as_long_as_it_comes_there_is_a_number_in_each_interval(
         self, clock: Clock, written: list[Entry], repeats: Repeats
@@ -80,13 +80,10 @@ class TestWithALoop:
         repeats.take(error())
         assert written == [error(), error()]
 
-    def test_other_texts_levels_and_fields_are_other_lines(
-        self, written: list[Entry], repeats: Repeats
-    ) -> None:
+    def test_other_texts_and_fields_are_other_lines(self, written: list[Entry], repeats: Repeats) -> None:
         sent = [
             error(),
             error("no air"),
-            error(level="warning"),
             Entry("error", "no room", {"worker": 1}),
             Entry("error", "no room", {"worker": 2}),
         ]
@@ -99,7 +96,9 @@ class TestWithALoop:
         [
             Entry("info", "auth failure", {"user": b"alice", "reason": "Incorrect password"}),
             Entry("error", "auth unavailable", {"user": b"alice", "reason": "no server answers"}),
-            Entry("warning", "a line that there may be one day", {"user": b"alice"}),
+            Entry("error", "a line that there may be one day", {"user": b"alice"}),
+            Entry("error", "3 logins turned away: no room", {}, {"count": 3}),
+            Entry("warning", "ldap server is left aside: it refuses"),
             Entry("info", "reloaded"),
             Entry("debug", "a detail"),
             Entry("critical", "internal error"),

@@ -76,5 +76,5 @@ def test_a_bug_in_a_mechanism_is_said_with_the_request_and_counted_if_it_comes_a
     assert first["request"] == "9f3c01-1"
     assert str(first["event"]).startswith("mechanism failed: KeyError at <string>")
     assert str(rest["event"]).startswith(f"{first['event']} (2 times in the last ")
-    assert rest["repeated"] == 2
+    assert rest["count"] == 2
     assert PASSWORD.decode() not in text
