@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from support.namespaces import in_network_of
 from support.packages import cannot_run, need_program, need_root
 from support.unpacked import CACHE, unpacked
 from support.waiting import wait_until
@@ -35,7 +36,8 @@ _ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
 }
 
-# The first process there reaps whom others leave behind: with CHLD ignored, the kernel does it for it.
+# The first process there reaps whom others leave behind: with CHLD ignored, the kernel does it for it. (dash keeps CHLD
+# for itself whatever a trap says.) One that is not reaped counts as running for init scripts.
 _BOOT = r"""
 set -e
 root=$1 layers=$2 upper=$3 work=$4 hostname=$5
@@ -66,8 +68,7 @@ hostname "$hostname"
 printf '127.0.0.1 localhost %s\n' "$hostname" >"$root/etc/hosts"
 chroot "$root" ip link set lo up
 : >"$root/dev/booted"
-trap '' CHLD
-exec chroot "$root" sleep infinity
+exec env --ignore-signal=CHLD chroot "$root" sleep infinity
 """
 
 
@@ -204,6 +205,18 @@ class Machine:
     def read(self, path: str) -> str:
         """What a file there holds."""
         return self.run("cat", path).stdout
+
+    def path(self, place: str) -> Path:
+        """Where the host finds what is at ``place`` there: a socket to connect to, a file as it is now.
+
+        No directory on the way may be a symbolic link such as ``/var/run``: the host would follow it on its own disk.
+        """
+        assert self._first
+        return Path(f"/proc/{self._first}/root{place}")
+
+    def loopback(self) -> contextlib.AbstractContextManager[None]:
+        """Within it, what this thread connects to is on the loopback there."""
+        return in_network_of(self._first)
 
     def has(self, path: str) -> bool:
         """Whether something has this name there."""
