@@ -7,8 +7,9 @@ from typing import NamedTuple, Self
 from support import guides
 from support.devlog import DevLog
 from support.guides import Claim
-from support.machine import Machine, debian
-from support.machine_daemon import IGOR, RIGHT, STUCK, TORTOISE, machine_with_ours, set_up
+from support.installed import installed_layer
+from support.machine import Machine
+from support.machine_daemon import IGOR, RIGHT, STUCK, TORTOISE, add_users
 from support.sasl_programs import ASKER, BASE, CHECKPASS, CHECKPASS_FILE
 
 STRANGER = "192.0.2.1"
@@ -76,9 +77,9 @@ class Machines:
 
     def _made(self, kind: Kind) -> Served:
         wanted = {package for guide in kind.guides for package in guides.packages(guide)}
-        machine = self._stack.enter_context(machine_with_ours(debian(*wanted | set(kind.tools))))
-        log = self._stack.enter_context(DevLog(machine.path("/dev/log")))
-        set_up(machine)
+        machine = self._stack.enter_context(Machine(installed_layer(*wanted | set(kind.tools))))
+        log = self._stack.enter_context(DevLog(machine.root / "dev/log"))
+        add_users(machine)
         machine.run("ip", "address", "add", f"{STRANGER}/32", "dev", "lo")
         machine.shell(f"echo '{STRANGER} stranger.{REALM}' >>/etc/hosts")
         if "slapd" in kind.tools:

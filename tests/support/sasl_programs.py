@@ -16,7 +16,7 @@ from support.machine_daemon import MUX
 
 _LIMIT = 30.0
 
-CHROOTED_MUX = "/var/spool/postfix/var/run/saslauthd/mux"
+CHROOTED_MUX = "var/spool/postfix/var/run/saslauthd/mux"
 
 ASKER = "asker"
 """A user of the machine who is in the group ``sasl`` and in no other."""
@@ -27,7 +27,7 @@ BASE = "dc=example,dc=org"
 class Program(NamedTuple):
     """One that asks. ``login`` has it ask for a login and a password, and gives its words for the answer.
 
-    ``mux`` is where it asks, as the machine sees it. ``splits_realm`` is whether it takes ``user@realm`` apart, as
+    ``mux`` is where it asks, below the machine's root. ``splits_realm`` is whether it takes ``user@realm`` apart, as
     libsasl does.
     """
 
@@ -120,7 +120,7 @@ def _bind(machine: Machine, login: str, password: str) -> str:
 
 def _testsaslauthd(machine: Machine, login: str, password: str) -> str:
     user, _, realm = login.partition("@")
-    words = ("testsaslauthd", "-u", user, "-r", realm, "-p", password, "-f", MUX)
+    words = ("testsaslauthd", "-u", user, "-r", realm, "-p", password, "-f", f"/{MUX}")
     return machine.run(*words, check=False, user=ASKER).stdout.strip()
 
 
