@@ -95,7 +95,7 @@ def _make_directory(machine: Machine) -> None:
     """Debian's slapd, empty but for LYDIA."""
     machine.shell(
         f"""\
-printf {RIGHT} >{_ADMIN[1]}
+(umask 077; printf {RIGHT} >{_ADMIN[1]})
 debconf-set-selections <<'END'
 slapd slapd/domain string {REALM}
 slapd slapd/password1 password {RIGHT}
@@ -103,6 +103,7 @@ slapd slapd/password2 password {RIGHT}
 END
 dpkg-reconfigure -f noninteractive slapd
 service slapd start
+until ss -ltn | grep -q :389; do sleep 0.1; done
 """
     )
     _add(machine, LYDIA, RIGHT)
@@ -137,6 +138,7 @@ mkdir -p /etc/sasl2 /etc/checkpass
     machine.write("/srv/repository/conf/svnserve.conf", _SVNSERVE)
     # With -u it would give up its groups, and sasl with them.
     machine.shell("memcached -S -d -l 127.0.0.1", user="memcache")
+    machine.shell("until ss -ltn | grep -q :11211; do sleep 0.1; done")
     machine.run("chmod", "-R", "go+rX", "/srv/repository")
     machine.shell("svnserve -d -r /srv", user=ASKER)
     for login in (TORTOISE, STUCK, "nobody-at-all", f"{IGOR}@{REALM}"):
