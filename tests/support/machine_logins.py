@@ -1,9 +1,12 @@
 """Users and a directory in a machine of a test's own, and the C client that asks the daemon there."""
 
-from support import daemon
+from support import booted, daemon
 from support.machine import Machine
 
 LOGIN, PASSWORD, WRONG = daemon.LOGIN.decode(), daemon.PASSWORD.decode(), daemon.WRONG.decode()
+
+NEEDED = ("busybox", "insserv", "sasl2-bin", "slapd", *booted.PACKAGES)
+"""Packages for all that is done to a service, with systemd and without: one layer, made once, serves both."""
 
 MECHANISMS = ("pam", "shadow", "ldap")
 
@@ -52,7 +55,9 @@ def start_directory(machine: Machine) -> None:
     )
 
 
-def ask(machine: Machine, password: str = PASSWORD, mux: str = "/run/saslauthd/mux") -> str:
+def ask(
+    machine: Machine, password: str = PASSWORD, mux: str = "/run/saslauthd/mux", service: str = "imap"
+) -> str:
     """What testsaslauthd is told, ``OK`` or ``NO``; nothing if nobody answers."""
-    done = machine.run("testsaslauthd", "-u", LOGIN, "-p", password, "-f", mux, check=False)
+    done = machine.run("testsaslauthd", "-u", LOGIN, "-p", password, "-f", mux, "-s", service, check=False)
     return done.stdout[3:5] if done.stdout.startswith("0: ") else ""

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from support import processes
-from support.booted import PACKAGES, BootedMachine
+from support.booted import BootedMachine
 from support.daemon import FRONT, MASTER
 from support.installed import CHECKOUT, installed_layer
 from support.load import Load
-from support.machine_logins import MECHANISMS, WRONG, add_user, ask, start_directory
+from support.machine_logins import LOGIN, MECHANISMS, NEEDED, PASSWORD, WRONG, add_user, ask, start_directory
 from support.waiting import wait_until
 
 UNIT = "pysaslauthd.service"
@@ -38,6 +38,15 @@ RuntimeDirectory=saslauthd
 WantedBy=multi-user.target
 """
 
+COUNTED = """\
+auth required pam_faillock.so preauth deny=2
+auth [success=1 default=ignore] pam_unix.so nodelay
+auth [default=die] pam_faillock.so authfail deny=2
+auth sufficient pam_faillock.so authsucc deny=2
+account required pam_unix.so
+"""
+"""Two wrong passwords lock an account: a module that writes, and gives a file away."""
+
 CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "KILL": 5}
 CAPABILITIES |= {"SETGID": 6, "SETUID": 7, "SYS_NICE": 23, "AUDIT_WRITE": 29}
 """Those that the sandbox leaves to root, by their numbers."""
@@ -45,7 +54,7 @@ CAPABILITIES |= {"SETGID": 6, "SETUID": 7, "SYS_NICE": 23, "AUDIT_WRITE": 29}
 
 @pytest.fixture(scope="module")
 def booted() -> Iterator[BootedMachine]:
-    with BootedMachine(installed_layer(*PACKAGES, "ldap-utils", "sasl2-bin", "slapd")) as machine:
+    with BootedMachine(installed_layer(*NEEDED)) as machine:
         add_user(machine)
         start_directory(machine)
         yield machine
@@ -185,6 +194,18 @@ class TestLogins:
         assert systemctl(machine, "stop", UNIT) == 0
         assert (shown(machine, "Result"), ours(machine)) == ("success", {})
 
+    def test_of_pam_may_be_counted_and_locked(self, machine: BootedMachine) -> None:
+        choose(machine, "pam")
+        machine.write("/etc/pam.d/counted", COUNTED)
+        assert systemctl(machine, "start", UNIT) == 0
+        answers = [
+            ask(machine, password, service="counted") for password in (PASSWORD, WRONG, WRONG, PASSWORD)
+        ]
+        assert answers == ["OK", "NO", "NO", "NO"]
+        assert machine.run("stat", "-c", "%U", f"/run/faillock/{LOGIN}").stdout == f"{LOGIN}\n"
+        machine.run("faillock", "--user", LOGIN, "--reset")
+        assert ask(machine, service="counted") == "OK"
+
     def test_of_ldap_need_no_root(self, machine: BootedMachine) -> None:
         without_root(machine)
         assert systemctl(machine, "start", UNIT) == 0
@@ -274,6 +295,17 @@ class TestTrouble:
 
 
 class TestOthers:
+    def test_the_init_script_hands_over(self, machine: BootedMachine) -> None:
+        script = "/etc/init.d/pysaslauthd"
+        assert machine.run(script, "start").returncode == 0
+        before = master(machine)
+        assert before > 0
+        assert (machine.run(script, "status").returncode, machine.run(script, "check").returncode) == (0, 0)
+        assert machine.run(script, "restart").returncode == 0
+        assert master(machine) not in {0, before}
+        assert machine.run(script, "stop").returncode == 0
+        assert (master(machine), ours(machine)) == (0, {})
+
     def test_instances_have_files_and_places_of_their_own(self, machine: BootedMachine) -> None:
         machine.run("mkdir", "-p", "/var/spool/postfix/var/run")
         there = "/var/spool/postfix/var/run/saslauthd"
