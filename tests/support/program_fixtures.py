@@ -1,4 +1,4 @@
-"""For tests with the programs that ask saslauthd: their machines, which live as long as a run of the tests."""
+"""For tests with the programs that ask saslauthd: their machines, which the tests of one folder share."""
 
 from collections.abc import Iterator
 
@@ -6,8 +6,16 @@ import pytest
 
 from support.program_machines import Machines
 
+_MACHINES = Machines()
+
 
 @pytest.fixture(scope="session")
 def machines() -> Iterator[Machines]:
-    with Machines() as machines:
-        yield machines
+    yield _MACHINES
+    _MACHINES.stop()
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End them with the last test of the folder: nobody else wants a log daemon's thread, nor their processes."""
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        _MACHINES.stop()

@@ -63,16 +63,28 @@ class Machines:
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         self._running: dict[str, Served] = {}
+        self._failed: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End all that run. Whoever is asked for again is made again."""
+        self._running.clear()
         self._stack.close()
 
     def __getitem__(self, name: str) -> Served:
+        assert name not in self._failed, f"the machine {name} could not be made: {self._failed[name]}"
         if name not in self._running:
-            self._running[name] = self._made(KINDS[name])
+            try:
+                self._running[name] = self._made(KINDS[name])
+            except Exception as error:
+                # It would fail again, as long, for each test that wants it.
+                self._failed[name] = str(error)
+                raise
         return self._running[name]
 
     def _made(self, kind: Kind) -> Served:
