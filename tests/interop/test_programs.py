@@ -8,10 +8,13 @@ import pytest
 from support.fake_daemon import FakeDaemon
 from support.machine_daemon import DEADLINE, IGOR, RIGHT, STUCK, TORTOISE, WRONG, daemon
 from support.program_machines import REALM, Machines
-from support.sasl_programs import PROGRAMS, Program
+from support.sasl_programs import BASE, PROGRAMS, Program
 
 UNKNOWN = ("nobody-at-all", RIGHT)
 LATE = (STUCK, RIGHT)
+
+DOWN = "/etc/saslauthd-down.conf"
+"""Names a directory server where nobody listens."""
 
 
 @pytest.fixture(params=PROGRAMS, ids=[program.name for program in PROGRAMS])
@@ -55,6 +58,15 @@ def test_a_daemon_that_is_not_there_is_no_wrong_password_where_the_program_can_t
 ) -> None:
     machine = machines[program.machine].machine
     assert program.login(machine, IGOR, RIGHT) == program.unavailable
+
+
+def test_a_directory_that_is_down_is_no_wrong_password_where_the_program_can_tell(
+    program: Program, machines: Machines
+) -> None:
+    machine = machines[program.machine].machine
+    machine.write(DOWN, f"ldap_servers: ldap://127.0.0.1:1/\nldap_search_base: {BASE}\n", 0o600)
+    with daemon(machine, "ldap", "-O", DOWN):
+        assert program.login(machine, IGOR, RIGHT) == program.unavailable
 
 
 def test_a_daemon_that_always_says_yes_is_noticed(program: Program, machines: Machines) -> None:

@@ -8,6 +8,7 @@ from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.config.settings import Settings
 from support.guides import Claim
 from support.program_machines import KINDS
+from support.sasl_programs import PROGRAMS
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| ", re.MULTILINE)
@@ -46,6 +47,13 @@ def test_what_a_guide_says_is_seen_has_to_be_there_in_this_order_on_one_line() -
         "250-AUTH.PLAIN": False,
     }.items():
         assert Claim(line, seen).is_true is is_true
+
+
+def test_what_the_owner_of_a_mailbox_sees_is_what_the_servers_were_seen_to_say() -> None:
+    rows = dict(re.findall(r"^\| (Postfix|Exim|sendmail) \| (535 \| \d+)", README, re.MULTILINE))
+    servers = {"Postfix": "postfix-chrooted", "Exim": "exim", "sendmail": "sendmail"}
+    programs = {program.name: f"{program.refused} | {program.unavailable}" for program in PROGRAMS}
+    assert rows == {name: programs[program] for name, program in servers.items()}
 
 
 def shown(default: object) -> str:
