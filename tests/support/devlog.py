@@ -26,12 +26,13 @@ def log_socket() -> Iterator[tuple[Path, socket.socket]]:
 class DevLog:
     """A datagram socket in the place of ``/dev/log``, and what came over it.
 
-    It is read all the time, as by a log daemon, unless ``stuck``; then only :meth:`unstick` begins.
+    It is at ``path``, or somewhere. It is read all the time, as by a log daemon, unless ``stuck``; then only
+    :meth:`unstick` begins.
     """
 
-    def __init__(self, *, stuck: bool = False) -> None:
+    def __init__(self, path: Path | None = None, *, stuck: bool = False) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="psd-"))
-        self.path = self._directory / "log"
+        self.path = path or self._directory / "log"
         self.datagrams: list[bytes] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self.path))
@@ -62,6 +63,11 @@ class DevLog:
             lambda: next((datagram for datagram in self.datagrams if part in datagram), b""),
             f"the log holds {part!r}",
         )
+
+    @property
+    def text(self) -> str:
+        """All that came so far, a datagram in a line."""
+        return "\n".join(datagram.decode(errors="replace") for datagram in self.datagrams)
 
     def _read(self) -> None:
         while datagram := self._socket.recv(65536):

@@ -5,6 +5,7 @@ import itertools
 import socket
 import struct
 import termios
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,14 @@ def bytewise(exchange: Exchange) -> Exchange:
     return exchange._replace(
         name=f"{exchange.name}, bytewise", cuts=tuple(range(1, max(1, len(exchange.data))))
     )
+
+
+def splits(data: bytes) -> Iterator[list[bytes]]:
+    """Whole, in each two pieces, and byte by byte."""
+    yield [data]
+    for cut in range(1, len(data)):
+        yield [data[:cut], data[cut:]]
+    yield [data[i : i + 1] for i in range(len(data))]
 
 
 def verdict(path: Path, exchange: Exchange) -> str:

@@ -23,6 +23,7 @@ class _Handler(socketserver.BaseRequestHandler):
     server: "_Server"
 
     def handle(self) -> None:
+        self.server.first_reads.append(self.request.recv(65536, socket.MSG_PEEK))
         fields = []
         for _ in range(self.server.fields):
             # Not a byte beyond them, which a test may look for.
@@ -42,21 +43,24 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self.play = play
         self.fields = fields
         self.requests: list[tuple[bytes, ...]] = []
+        self.first_reads: list[bytes] = []
         super().__init__(str(mux), _Handler)
+        # Who asks in a test is of many users; who may is decided by the directory.
+        mux.chmod(0o777)
 
 
 class FakeDaemon:
     """``with FakeDaemon(b"OK") as fake`` listens on ``fake.mux`` and accepts every password.
 
-    Without a reply it closes and says nothing. Anything else is played. All may connect.
+    Without a reply it closes and says nothing. Anything else is played. All may connect. ``mux`` is where it listens, if not
+    somewhere; there is nothing yet.
     """
 
-    def __init__(self, reply: bytes | Play, fields: int = FIELDS) -> None:
+    def __init__(self, reply: bytes | Play, fields: int = FIELDS, mux: Path | None = None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="psd-"))
         self.directory.chmod(0o711)
-        self.mux = self.directory / "mux"
+        self.mux = mux or self.directory / "mux"
         self._server = _Server(self.mux, says(reply) if isinstance(reply, bytes) else reply, fields)
-        self.mux.chmod(0o777)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
@@ -69,6 +73,11 @@ class FakeDaemon:
         wait_until(lambda: len(self.requests) >= count, f"it is asked {count} times")
         return self.requests
 
+    @property
+    def first_reads(self) -> list[bytes]:
+        """What one read of each connection brought: the whole request, of clients that send it in one write."""
+        return self._server.first_reads
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -77,6 +86,7 @@ class FakeDaemon:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        self.mux.unlink()
         shutil.rmtree(self.directory)
 
 

@@ -20,7 +20,7 @@ _IN_THE_MACHINE = {
 
 AUTH_LOG = "/var/log/auth.log"
 _RSYSLOG = f'module(load="imuxsock")\nauth,authpriv.* {AUTH_LOG}\n'
-_SYSLOG_SOCKET, _JOURNAL_SOCKET = "/dev/log", "/run/systemd/journal/socket"
+_SYSLOG_SOCKET, _JOURNAL_SOCKET = "dev/log", "run/systemd/journal/socket"
 
 # journald asks which control group each sender is in.
 _PREPARE = """
@@ -45,8 +45,8 @@ class LogMachine:
         self.machine = machine
         self.settings = {
             "log_to": "syslog,journal",
-            "syslog_socket": str(machine.path(_SYSLOG_SOCKET)),
-            "journal_socket": str(machine.path(_JOURNAL_SOCKET)),
+            "syslog_socket": str(machine.root / _SYSLOG_SOCKET),
+            "journal_socket": str(machine.root / _JOURNAL_SOCKET),
         }
 
     def journal(self, *matches: str) -> list[Mapping[str, object]]:
@@ -72,5 +72,5 @@ def log_machine(log: Path) -> Iterator[LogMachine]:
         machine.start("rsyslogd", "-n", "-f", "/etc/rsyslog-of-the-test.conf", log=log)
         machine.start("/usr/lib/systemd/systemd-journald", log=log)
         for place in (_SYSLOG_SOCKET, _JOURNAL_SOCKET):
-            wait_until(machine.path(place).exists, f"{place} is there")
+            wait_until((machine.root / place).exists, f"{place} is there")
         yield LogMachine(machine)

@@ -12,6 +12,8 @@ from support.machine import Machine
 from support.machine_logins import LOGIN, MECHANISMS, NEEDED, PASSWORD, WRONG, add_user, ask, start_directory
 from support.packages import need_program
 
+pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+
 SCRIPT = CHECKOUT / "initscripts/pysaslauthd"
 PLACE = "/etc/init.d/pysaslauthd"
 DEFAULT = "/etc/default/pysaslauthd"
@@ -234,7 +236,7 @@ class TestExitStatuses:
         assert status(machine, "stop") == 0
 
     def test_where_nothing_says_how(self, machine: Machine) -> None:
-        machine.run("rm", DEFAULT)
+        machine.run("rm", DEFAULT, "/etc/pysaslauthd.toml")
         done = service(machine, "start")
         assert (done.returncode, "not configured" in done.stderr) == (6, True)
         machine.write("/etc/pysaslauthd.toml", "")
@@ -277,6 +279,7 @@ class TestRunLevels:
         for level in "0123456S":
             machine.run("mkdir", "-p", f"/etc/rc{level}.d")
         links = "ls -d /etc/rc?.d/*pysaslauthd"
+        machine.run("update-rc.d", "pysaslauthd", "remove")
         machine.run("update-rc.d", "pysaslauthd", "defaults")
         made = machine.shell(links).stdout.split()
         assert {(link[7], link[11]) for link in made} == {
