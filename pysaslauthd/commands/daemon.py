@@ -25,7 +25,7 @@ from pysaslauthd.config.options import (
     OptionError,
     Options,
 )
-from pysaslauthd.config.settings import Settings
+from pysaslauthd.config.settings import AS_THE_ORIGINAL, JOURNAL, STDERR, SYSLOG, Settings
 from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, privileges, process, readiness, runpath
 from pysaslauthd.master.activation import ActivationError, InheritedSocket, inherited_sockets
@@ -90,12 +90,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logs.configure(verbose=False, syslog=Settings().syslog_socket, stderr=True)
         _log_lines(str(error))
         return EXIT_FAILURE
-    logs.configure(verbose=options.verbose, syslog=options.settings.syslog_socket, stderr=True)
+    _configure_logs(options)
     try:
         return _start(configuration, options)
     except StartError as error:
         _log_lines(str(error))
         return error.status
+
+
+def _configure_logs(options: Options) -> None:
+    """As the settings say. Until it is in the background, standard error has all: somebody waits there for the start."""
+    settings = options.settings
+    to = settings.log_to or AS_THE_ORIGINAL
+    logs.configure(
+        verbose=options.verbose,
+        syslog=settings.syslog_socket if SYSLOG in to else None,
+        journal=settings.journal_socket if JOURNAL in to else None,
+        stderr=STDERR in to or not options.foreground,
+        log_format=settings.log_format,
+    )
 
 
 def _examine(line: CommandLine) -> int:

@@ -16,6 +16,12 @@ from typing import Any
 from pysaslauthd.core.identity import RealmPolicy, is_service_name
 from pysaslauthd.core.wire import LARGEST_FIELD, Limits
 
+SYSLOG, JOURNAL, STDERR = "syslog", "journal", "stderr"
+"""Where lines may go, as ``log_to`` names it."""
+
+AS_THE_ORIGINAL = frozenset({SYSLOG, STDERR})
+"""What ``log_to`` means by nothing; in the background there is no standard error."""
+
 _UNITS_OF_TIME = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _UNITS_OF_SIZE = {"": 0, "kib": 10, "k": 10, "mib": 20, "m": 20, "gib": 30, "g": 30}
 _SWITCHES = {
@@ -186,6 +192,25 @@ class Settings:
         "where the system's log daemon listens; empty for none",
         needs_restart=True,
     )
+    log_format: str = _setting(
+        "saslauthd",
+        one_of("saslauthd", "logfmt", "json", "console"),
+        "how lines look: saslauthd (as the original's), logfmt, json, console (for a person at a terminal)",
+        needs_restart=True,
+    )
+    log_to: frozenset[str] = _setting(
+        frozenset(),
+        read_some_of(SYSLOG, JOURNAL, STDERR),
+        "where lines go: syslog, journal, stderr; as the original's if empty: syslog, in the foreground stderr too",
+        needs_restart=True,
+    )
+    journal_socket: Path = _setting(
+        Path("/run/systemd/journal/socket"),
+        read_path,
+        "where systemd's journal listens",
+        needs_restart=True,
+    )
+    log_successes: bool = _setting(False, read_switch, "log accepted logins too, as news and not as details")
     field_limit: int = _setting(
         256, count_between(1, 4096), "longest login, service, realm or client address"
     )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from pysaslauthd.config.options import Options
+from pysaslauthd.config.settings import JOURNAL, STDERR
 
 HOUR = 3600.0
 LONGEST_LOGIN = 300.0
@@ -22,7 +23,16 @@ def weaknesses(options: Options) -> Iterator[tuple[str, str]]:
     yield from _of_the_cache(options)
     yield from _of_answers(options)
     yield from _of_limits(options)
-    if options.settings.syslog_socket is None and not options.foreground:
+    yield from _of_the_log(options)
+
+
+def _of_the_log(options: Options) -> Iterator[tuple[str, str]]:
+    settings = options.settings
+    if options.foreground:
+        return
+    if settings.log_to == {STDERR}:
+        yield "log_to", "stderr alone, which nobody sees in the background: nothing is logged"
+    elif settings.syslog_socket is None and JOURNAL not in settings.log_to:
         yield "syslog_socket", "none, and in the background nobody sees standard error: nothing is logged"
 
 

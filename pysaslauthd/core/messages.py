@@ -15,7 +15,7 @@ from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import counted
 
-VERSION = 3
+VERSION = 4
 """Raised with each change of a message in this module or in ``verbs``."""
 
 LARGEST_PACKET = 0x20000
@@ -28,8 +28,8 @@ MOST_DETAILS = 32
 """Lines for the log at debug that one answer may bring."""
 
 _KIND_LOGIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"P", b"S", b"R"
-_LOGIN = struct.Struct("!cQ?5H")
-"""Kind, id, whether there is a client address, and the lengths of the fields, which follow."""
+_LOGIN = struct.Struct("!cQQ?5H")
+"""Kind, id, request id, whether there is a client address, and the lengths of the fields, which follow."""
 _STATUS = struct.Struct("!cHII")
 _RESULT = struct.Struct("!cQBBII?")
 _LENGTH = struct.Struct("!H")
@@ -51,11 +51,15 @@ class MessageError(Exception):
 
 
 class Login(NamedTuple):
-    """Front to worker: check this. ``id`` is never used twice in a generation."""
+    """Front to worker: check this. ``id`` is never used twice in a generation.
+
+    ``request_id`` is for the log: whose question it is.
+    """
 
     id: int
     identity: Identity
     password: Secret
+    request_id: int = 0
 
 
 class Probe(NamedTuple):
@@ -94,6 +98,7 @@ def encode_login(message: Login) -> bytes:
         header = _LOGIN.pack(
             _KIND_LOGIN,
             message.id,
+            message.request_id,
             client_address is not None,
             len(login),
             len(password),
@@ -142,7 +147,7 @@ def decode_for_worker(packet: bytes) -> Login | Probe:
     if packet[:1] != _KIND_LOGIN:
         raise MessageError(f"unknown message {packet[:1]!r} from the front")
     try:
-        _, number, has_address, *lengths = _LOGIN.unpack_from(packet)
+        _, number, request_id, has_address, *lengths = _LOGIN.unpack_from(packet)
     except struct.error:
         raise MessageError("short login message") from None
     fields = []
@@ -155,7 +160,8 @@ def decode_for_worker(packet: bytes) -> Login | Probe:
     login, password, service, realm, address = fields
     if address and not has_address:
         raise MessageError("login message with an address that is none")
-    return Login(number, Identity(login, service, realm, address if has_address else None), Secret(password))
+    identity = Identity(login, service, realm, address if has_address else None)
+    return Login(number, identity, Secret(password), request_id)
 
 
 def decode_for_front(packet: bytes) -> Status | Result:

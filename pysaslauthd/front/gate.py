@@ -17,8 +17,8 @@ from pysaslauthd.front.known_names import Standing
 from pysaslauthd.front.outcome import Outcome, Way
 from pysaslauthd.front.shedding import Shedding
 from pysaslauthd.front.statistics import Statistics
-from pysaslauthd.front.ticket import Asker, Ticket
-from pysaslauthd.logs import log
+from pysaslauthd.front.ticket import Asker, Caller, Ticket
+from pysaslauthd.logs import is_debug, log
 
 _NO_SERVICE_NAME = rejected(Cause.REQUEST, "service is no name of a file")
 _NO_REALM = rejected(Cause.REQUEST, "realm is not accepted")
@@ -45,8 +45,8 @@ class Gate:
         self._statistics = statistics
         self._realm_policy = options.settings.realm_policy
         self._realms = lowered(options.settings.realms)
-        self._verbose = options.verbose
-        self._journal = Journal(verbose=options.verbose)
+        self._logs_successes = options.settings.log_successes
+        self._journal = Journal(loop, successes=self._logs_successes)
         self._digests = Digests()
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         settings = options.settings
@@ -83,9 +83,11 @@ class Gate:
         """Whether a request is the same, byte for byte, as one that is known to be right.
 
         Then it is counted, and there is nothing more to do for it. This is the way of most logins
-        where there is a cache, so nothing else happens on it; with ``-V``, where each is to be in the log, none goes it.
+        where there is a cache, so nothing else happens on it; where each is to be in the log, none goes it.
         """
-        if self._cache is None or not self._cache.recalls(self._digests.of_bytes(whole), self._loop.time()):
+        if self._cache is None or is_debug():
+            return False
+        if not self._cache.recalls(self._digests.of_bytes(whole), self._loop.time()):
             return False
         self._statistics.cache_hits += 1
         self._statistics.accepted += 1
@@ -139,7 +141,7 @@ class Gate:
             self._statistics.joined += 1
             return
         askers = [asker]
-        request = None if whole is None or self._verbose else self._digests.of_bytes(whole)
+        request = None if whole is None or self._logs_successes else self._digests.of_bytes(whole)
         self._pending[question] = _Pending(askers, cache.dispatch(self._loop.time()), request)
         chain.ask(question, password, askers, self._ended)
 
@@ -153,11 +155,7 @@ class Gate:
                 is_stranger = ticket.standing is Standing.UNKNOWN
                 asker.hear(learned._replace(delay_ms=int(hold * 1000) if is_stranger else 0))
             else:
-                self._tell(
-                    Outcome(
-                        ticket.identity, learned, ticket.mechanism, way, asker, ticket.waited, ticket.took
-                    )
-                )
+                self._tell(Outcome.of(ticket, learned, way, asker))
                 way = Way.JOINED if way is Way.MECHANISM else way
 
     def _learn(self, cache: CredentialCache, ticket: Ticket, answer: Answer) -> Answer:
@@ -176,10 +174,10 @@ class Gate:
             return _ACCEPTED_STALE
         return answer
 
-    def refuse(self, error: ProtocolError) -> None:
+    def refuse(self, error: ProtocolError, caller: Caller) -> None:
         """Note a request that was none. There is no failure line: nobody tried to log in."""
         self._statistics.malformed += 1
-        log.error(str(error))
+        log.error(str(error), extra=caller.mark)
 
     def _tell(self, outcome: Outcome) -> None:
         self._count(outcome.answer)

@@ -147,7 +147,7 @@ class Pool:
         """See :class:`Workers`."""
         assert ticket.password is not None
         number = self._next_id
-        packet = messages.encode_login(Login(number, ticket.identity, ticket.password))
+        packet = messages.encode_login(Login(number, ticket.identity, ticket.password, ticket.request_id))
         while self._free:
             worker = self._next_free()
             try:
@@ -163,7 +163,10 @@ class Pool:
                     self._condemn(worker, "worker reads nothing")
                 continue
             except OSError as error:
-                log.error(f"{self._options.name} worker {worker.number} cannot be told: {error.strerror}")
+                log.error(
+                    f"{self._options.name} worker {worker.number} cannot be told: {error.strerror}",
+                    extra=ticket.mark,
+                )
                 raise
             self._next_id += 1
             self._assign(worker, number, ticket)
@@ -286,7 +289,7 @@ class Pool:
         if ticket is None:
             raise MessageError("an answer to a login it does not hold")
         if worker.state is _State.READY and (reason := self._reason_to_retire(worker, message)):
-            log.info(f"{self._options.name} worker {worker.number} retires: {reason}")
+            log.info(f"{self._options.name} worker {worker.number} retires: {reason}", extra=ticket.mark)
             if worker in self._free:
                 self._free.remove(worker)
             self._retire(worker)
@@ -413,8 +416,10 @@ class Pool:
 
     def _took_too_long(self, number: int) -> None:
         worker = next(worker for worker in self._workers.values() if number in worker.held)
-        worker.held[number].end(
-            unavailable(Cause.DEADLINE, f"no answer within {self._options.login_timeout:g} s")
+        ticket = worker.held[number]
+        ticket.end(unavailable(Cause.DEADLINE, f"no answer within {self._options.login_timeout:g} s"))
+        log.error(
+            f"{self._options.name} worker {worker.number} outlasted the deadline and is killed",
+            extra=ticket.mark,
         )
-        log.error(f"{self._options.name} worker {worker.number} outlasted the deadline and is killed")
         self._condemn(worker, "worker was killed for another login's deadline")

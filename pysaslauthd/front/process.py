@@ -100,7 +100,8 @@ class _Front:
 
     def run(self) -> None:
         """Until there is nothing left to do."""
-        self._loop.run_forever()
+        with logs.counting_repeats(self._loop.call_later):
+            self._loop.run_forever()
 
     def _heard(self, message: ForFront, channel: socket.socket | None) -> None:
         match message.verb:

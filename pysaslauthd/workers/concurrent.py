@@ -14,6 +14,7 @@ from pysaslauthd import logs
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Answer, Cause, unavailable
 from pysaslauthd.core.messages import Login, Result
+from pysaslauthd.core.request_id import shown_id
 from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.logs import log
 from pysaslauthd.mechanisms.base import ConcurrentMechanism
@@ -55,7 +56,8 @@ class _Worker:
     def run(self) -> None:
         """Until the front closes its end."""
         self._loop.call_soon(self._begin)
-        self._loop.run_forever()
+        with logs.counting_repeats(self._loop.call_later):
+            self._loop.run_forever()
         if self._failure is not None:
             raise self._failure
 
@@ -102,7 +104,9 @@ class _Worker:
         except asyncio.CancelledError:
             return unavailable(Cause.DEADLINE, f"no answer within {self._limit:g} s")
         except Exception as error:  # noqa: BLE001  (a bug in a mechanism is one login's misfortune, not the worker's)
-            log.error(f"mechanism failed: {logs.describe(error)}")
+            log.error(
+                f"mechanism failed: {logs.describe(error)}", extra={"request": shown_id(login.request_id)}
+            )
             return unavailable(Cause.CRASH, "mechanism failed")
 
     def _say(self, packet: bytes) -> None:

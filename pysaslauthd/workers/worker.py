@@ -13,6 +13,7 @@ from pysaslauthd import logs
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Answer, Cause, unavailable
 from pysaslauthd.core.messages import Login, Result, Status
+from pysaslauthd.core.request_id import shown_id
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.logs import log
 from pysaslauthd.mechanisms.base import Mechanism
@@ -25,7 +26,7 @@ def run(channel: socket.socket, mechanism: Mechanism) -> None:
     """
     user = os.geteuid()
     # A front that ended with something unread resets the channel; to a worker that is an end like any other.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+    with logs.counting_repeats(), contextlib.suppress(BrokenPipeError, ConnectionResetError):
         channel.send(messages.encode_status(status()))
         while packet := channel.recv(messages.LARGEST_PACKET):
             message = messages.decode_for_worker(packet)
@@ -42,7 +43,9 @@ def _checked(mechanism: Mechanism, message: Login) -> Answer:
     try:
         return mechanism.check(message.identity, message.password)
     except Exception as error:  # noqa: BLE001  (a bug in a mechanism is one login's misfortune, not the worker's)
-        log.error(f"mechanism failed: {logs.describe(error)}")
+        log.error(
+            f"mechanism failed: {logs.describe(error)}", extra={"request": shown_id(message.request_id)}
+        )
         return unavailable(Cause.CRASH, "mechanism failed")
 
 

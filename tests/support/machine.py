@@ -211,6 +211,14 @@ class Machine:
         """What a file there holds."""
         return self.run("cat", path).stdout
 
+    def path(self, place: str) -> Path:
+        """Where the host finds what is at ``place`` there: a socket to connect to, a file as it is now.
+
+        No directory on the way may be a symbolic link such as ``/var/run``: the host would follow it on its own disk.
+        """
+        assert self._first
+        return Path(f"/proc/{self._first}/root{place}")
+
     def has(self, path: str) -> bool:
         """Whether something has this name there."""
         return self.run("test", "-e", path, check=False).returncode == 0

@@ -95,6 +95,7 @@ class TestWeak:
             ({}, {"connections": 100_001}, "connections"),
             ({}, {"worker_share": 10_001}, "worker_share"),
             ({}, {"syslog_socket": None}, "syslog_socket"),
+            ({}, {"log_to": frozenset({"stderr"})}, "log_to"),
         ],
     )
     def test_is_named(self, options: dict[str, Any], settings: dict[str, Any], name: str) -> None:
@@ -110,6 +111,8 @@ class TestWeak:
             ({"mechanism": LDAP, "cache": True, "cache_timeout": 3600.0}, {}),
             ({"mechanism": SHADOW, "cache": True}, {"worker_share": 1_000_000}),
             ({"foreground": True}, {"syslog_socket": None}),
+            ({"foreground": True}, {"log_to": frozenset({"stderr"})}),
+            ({}, {"syslog_socket": None, "log_to": frozenset({"journal"})}),
         ],
     )
     def test_is_not_what_is_usual(self, options: dict[str, Any], settings: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ class TestBetweenFrontAndWorker:
     def test_a_login_is_read_back(
         self, number: int, login: bytes, password: bytes, service: bytes, realm: bytes, address: bytes | None
     ) -> None:
-        sent = Login(number, Identity(login, service, realm, address), Secret(password))
+        sent = Login(number, Identity(login, service, realm, address), Secret(password), number // 3)
         assert messages.decode_for_worker(messages.encode_login(sent)) == sent
 
     @given(

@@ -15,6 +15,7 @@ def test_the_settings_and_their_defaults_are_those_of_the_code() -> None:
     rows = dict(ROW.findall(README))
     expected = {field.name: shown(field.default) for field in dataclasses.fields(Settings)}
     expected["shadow_file"] = "the system's accounts"
+    expected["log_to"] = "`syslog`, and `stderr` in the foreground"
     expected["uncached_services"] = "none"
     expected["realms"] = "all"
     expected["next_on"] = "`reject`, `unknown`, `unavailable`"

@@ -33,6 +33,10 @@ realms = ["a.org", "b.org"]
 unavailable = "no"
 reply_reason = false
 syslog_socket = ""
+log_format = "JSON"
+log_to = ["journal", "stderr"]
+journal_socket = "/x/journal"
+log_successes = true
 field_limit = "300"
 password_limit = 1000
 read_timeout = 2.5
@@ -73,6 +77,10 @@ MEANT = {
     "unavailable": "no",
     "reply_reason": False,
     "syslog_socket": None,
+    "log_format": "json",
+    "log_to": frozenset({"journal", "stderr"}),
+    "journal_socket": Path("/x/journal"),
+    "log_successes": True,
     "field_limit": 300,
     "password_limit": 1000,
     "read_timeout": 2.5,
