@@ -18,8 +18,8 @@ OTHER = "other"
 MOST_LINES = 20
 """Of a stack that are shown."""
 
-MOST_DEPTH = 8
-"""Files that include each other."""
+MOST_FILES = 32
+"""That are read for one service: they may include each other, and themselves."""
 
 LARGEST_FILE = 1 << 16
 """Bytes that are read of one."""
@@ -38,7 +38,7 @@ def describe(service: bytes) -> Iterator[str]:
         yield f"service {name}: there is no file of that name, so {other} counts"
     else:
         yield f"service {name}: there is no file of that name, and no {OTHER}"
-    modules = list(_modules(own or other, MOST_DEPTH))
+    modules = list(_Reading().modules(own or other))
     yield from modules[:MOST_LINES]
     if len(modules) > MOST_LINES:
         yield f"and {len(modules) - MOST_LINES} modules more"
@@ -48,26 +48,32 @@ def _file(name: str) -> Path | None:
     return next((place / name for place in PLACES if (place / name).is_file()), None)
 
 
-def _modules(path: Path | None, depth: int) -> Iterator[str]:
-    if path is None or depth == 0:
-        return
-    try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST_FILE).decode(errors="replace")
-    except OSError as error:
-        yield f"{path}: {error.strerror}"
-        return
-    for line in text.replace("\\\n", " ").splitlines():
-        included = _INCLUDED.match(line.strip())
-        if included:
-            yield from _modules(_file(included[1]), depth - 1)
-            continue
-        match = _LINE.match(line.strip())
-        if match is None:
-            continue
-        phase, control, module = match.groups()
+class _Reading:
+    """What the files of one service say, those that they include among them."""
+
+    def __init__(self) -> None:
+        self._left = MOST_FILES
+
+    def modules(self, path: Path | None) -> Iterator[str]:
+        """A line for each module of the phases auth and account."""
+        if path is None or not self._left:
+            return
+        self._left -= 1
+        try:
+            with path.open("rb") as file:
+                text = file.read(LARGEST_FILE).decode(errors="replace")
+        except OSError as error:
+            yield f"{path}: {error.strerror}"
+            return
+        for line in text.replace("\\\n", " ").splitlines():
+            if included := _INCLUDED.match(line.strip()):
+                yield from self.modules(_file(included[1]))
+            elif match := _LINE.match(line.strip()):
+                yield from self._one(*match.groups())
+
+    def _one(self, phase: str, control: str, module: str) -> Iterator[str]:
         if control.lower() in {"include", "substack"}:
             # Of that file too only what is of this phase.
-            yield from (each for each in _modules(_file(module), depth - 1) if each.startswith(phase))
+            yield from (each for each in self.modules(_file(module)) if each.startswith(phase))
         else:
             yield f"{phase} {control} {module}"
