@@ -234,6 +234,7 @@ class TestLogLevel:
         wait_until(lambda: status(daemon)["log_level"] == "warning", "it knows the level")
         assert lines() == (False, False)
         assert ctl(daemon.run_path, "reload").status == EXIT_DONE
+        assert RELOADED not in daemon.log  # the master's own lines, too
         assert lines() == (False, False)
         assert level("debug") == "debug, warning before\n"
         assert lines() == (True, True)
