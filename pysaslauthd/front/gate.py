@@ -10,7 +10,7 @@ from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, unavailable
 from pysaslauthd.core.identity import Identity, identify, is_service_name, realm_of
 from pysaslauthd.core.wire import ProtocolError, Request
-from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, key_of
+from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, is_of, key_of
 from pysaslauthd.front.chain import Chain, Question, Routes, lowered
 from pysaslauthd.front.comparison import Comparison
 from pysaslauthd.front.digests import Digests
@@ -34,6 +34,19 @@ class _Pending(NamedTuple):
     askers: list[Asker]
     dispatch: Dispatch
     request: bytes | None
+
+
+class Course(NamedTuple):
+    """How a request would go, if it came now."""
+
+    question: Question
+    realm: bytes
+    """What it is about; see :func:`realm_of`."""
+    chain: Chain
+    refusal: Answer | None
+    """Why nobody would be asked."""
+    memory: str
+    """What the cache has of it."""
 
 
 class Gate:
@@ -92,6 +105,22 @@ class Gate:
             else:
                 self._join_or_ask(cache, question, ask, asker, whole)
 
+    def course(self, request: Request) -> Course:
+        """How ``request`` would go. Nothing changes by it; without a password it is one of whatever password."""
+        identity = identify(request, self._realm_policy)
+        realm = realm_of(request)
+        chain = self._routes.chain_for(identity.service, realm)
+        question = Question(identity, self._digests.of(request.password))
+        if self._cache is None:
+            memory = "there is none"
+        elif self._is_uncached(identity.service, chain):
+            memory = "nothing of this service is cached"
+        else:
+            digest = question.digest if request.password else None
+            known = self._cache.describe(key_of(identity), digest, self._loop.time())
+            memory = f"{known}; an explanation does not use it"
+        return Course(question, realm, chain, self._refusal(identity, realm, chain), memory)
+
     def remembers(self, whole: bytes) -> bool:
         """Whether a request is the same, byte for byte, as one that is known to be right.
 
@@ -106,10 +135,24 @@ class Gate:
         self._statistics.accepted += 1
         return True
 
-    def forget(self) -> None:
-        """What was right may not be so any more."""
-        if self._cache is not None:
-            self._cache.flush()
+    @property
+    def cache_size(self) -> int | None:
+        """How many entries the cache has; None if there is no cache."""
+        return None if self._cache is None else len(self._cache)
+
+    def forget(self, login: bytes | None = None) -> int:
+        """What was right of this login, or of all, may not be so any more; the number of entries that are gone.
+
+        What is on its way is not remembered when it comes. A login is named as it is sent or as it is cached, so
+        ``igor@ex.org`` is that of realm ``ex.org`` as well, and ``igor`` is so in all realms.
+        """
+        if self._cache is None:
+            return 0
+        if login is None:
+            return self._cache.flush()
+        for question in [each for each in self._pending if is_of(key_of(each.identity), login)]:
+            del self._pending[question]
+        return self._cache.forget(login)
 
     def shed(self, reason: str) -> float:
         """Note that somebody is turned away, for whom there was no room; the seconds until he may hear of it."""

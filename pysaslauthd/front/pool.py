@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pysaslauthd.config.options import Options
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Cause, unavailable
-from pysaslauthd.core.messages import Login, MessageError, Result, Status
+from pysaslauthd.core.messages import Explain, Login, MessageError, Result, Status
 from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.front.known_names import Standing
 from pysaslauthd.front.master_link import MasterLink
@@ -140,6 +140,34 @@ class Pool:
         """See :class:`Workers`."""
         return len(self._workers) * self._options.concurrency
 
+    @property
+    def name(self) -> str:
+        """Of the mechanism."""
+        return self._options.name
+
+    @property
+    def waiting(self) -> int:
+        """The logins that wait for them."""
+        return len(self._room)
+
+    @property
+    def load(self) -> int:
+        """The logins that they hold."""
+        return sum(len(worker.held) for worker in self._workers.values())
+
+    def census(self) -> dict[str, int]:
+        """How many workers are in which state, those included that the master has still to start or to see end."""
+        counts = {"starting": self._coming, "idle": 0, "busy": 0, "leaving": len(self._leaving)}
+        for worker in self._workers.values():
+            match worker.state:
+                case _State.STARTING:
+                    counts["starting"] += 1
+                case _State.RETIRING:
+                    counts["leaving"] += 1
+                case _State.READY:
+                    counts["busy" if worker.held else "idle"] += 1
+        return counts
+
     def has_room(self) -> bool:
         """See :class:`Workers`."""
         return bool(self._free)
@@ -148,8 +176,9 @@ class Pool:
         """See :class:`Workers`."""
         assert ticket.password is not None
         number = self._next_id
+        kind = Explain if ticket.is_to_explain else Login
         is_stranger = ticket.standing is Standing.UNKNOWN
-        login = Login(number, ticket.identity, ticket.password, ticket.request_id, yields=is_stranger)
+        login = kind(number, ticket.identity, ticket.password, ticket.request_id, yields=is_stranger)
         packet = messages.encode_login(login)
         while self._free:
             worker = self._next_free()

@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 from pysaslauthd.config.options import Options
-from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, rejected, unavailable
+from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, unavailable
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import ProtocolError, Request, decode_reply, encode_request
+from pysaslauthd.mechanisms.steps import Steps
 from pysaslauthd.sealed import Inspection, SealedFiles
 
 CONNECT_LIMIT = 5.0
@@ -65,6 +66,25 @@ class Worker:
         except _UnansweredError as error:
             return unavailable(Cause.BACKEND, f"cannot ask {self._path}: {error}")
         return understood(reply, password)
+
+    async def explain(self, identity: Identity, password: Secret, steps: Steps) -> Answer:
+        """See :class:`ConcurrentMechanism`. Without a password it is only seen whether the other daemon can be asked."""
+        with_address = " with the client's address" if self._sends_address and identity.client_address else ""
+        steps.note(f"the daemon at {self._path} is told login, service and realm as they are{with_address}")
+        if password:
+            answer = await self.check(identity, password)
+            said = {Verdict.ACCEPT: "it says OK", Verdict.REJECT: f"it says NO {answer.reason}".rstrip()}
+            steps.note(said.get(answer.verdict, answer.reason))
+            return answer
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.setblocking(False)
+                await self._connect(connection)
+        except _UnansweredError as error:
+            steps.note(f"it cannot be asked: {error}")
+            return unavailable(Cause.BACKEND, f"cannot ask {self._path}: {error}")
+        steps.note("it can be connected; without a password it is asked nothing")
+        return ACCEPTED
 
     async def _asked(self, request: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -38,6 +38,7 @@ realms = ["a.org", "b.org"]
 unavailable = "no"
 reply_reason = false
 syslog_socket = ""
+control_socket = "admin"
 log_format = "JSON"
 log_to = ["journal", "stderr"]
 journal_socket = "/x/journal"
@@ -88,6 +89,7 @@ MEANT = {
     "unavailable": "no",
     "reply_reason": False,
     "syslog_socket": None,
+    "control_socket": Path("admin"),
     "log_format": "json",
     "log_to": frozenset({"journal", "stderr"}),
     "journal_socket": Path("/x/journal"),
