@@ -27,11 +27,14 @@ _ACCEPTED_STALE = ACCEPTED._replace(details=("accepted from the cache: the backe
 
 
 class _Pending(NamedTuple):
-    """A question that was asked, and when. ``request`` is the digest of the whole of it, if it came in one piece."""
+    """A question that was asked, and when."""
 
     askers: list[Asker]
     dispatch: Dispatch
     request: bytes | None
+    """The digest of the whole of it, if it came in one piece."""
+    mechanisms: str
+    """Who would be asked again, once the answer is forgotten."""
 
 
 class Gate:
@@ -85,11 +88,18 @@ class Gate:
         Then it is counted, and there is nothing more to do for it. This is the way of most logins
         where there is a cache, so nothing else happens on it; with ``-V``, where each is to be in the log, none goes it.
         """
-        if self._cache is None or not self._cache.recalls(self._digests.of_bytes(whole), self._loop.time()):
+        if self._cache is None:
             return False
-        self._statistics.cache_hits += 1
-        self._statistics.accepted += 1
+        tally = self._cache.recalls(self._digests.of_bytes(whole), self._loop.time())
+        if tally is None:
+            return False
+        tally.count += 1
         return True
+
+    @property
+    def cache(self) -> CredentialCache | None:
+        """What is remembered, if anything is to be."""
+        return self._cache
 
     def forget(self) -> None:
         """What was right may not be so any more."""
@@ -98,8 +108,7 @@ class Gate:
 
     def shed(self, reason: str) -> float:
         """Note that somebody is turned away, for whom there was no room; the seconds until he may hear of it."""
-        self._statistics.unavailable += 1
-        self._statistics.shed += 1
+        self._statistics.shed[reason] += 1
         return self._shedding.add(reason)
 
     def _is_accepted(self, realm: bytes) -> bool:
@@ -119,8 +128,6 @@ class Gate:
         )
         if remembered is None:
             self._statistics.cache_misses += 1
-        else:
-            self._statistics.cache_hits += 1
         return remembered
 
     def _join_or_ask(
@@ -140,7 +147,7 @@ class Gate:
             return
         askers = [asker]
         request = None if whole is None or self._verbose else self._digests.of_bytes(whole)
-        self._pending[question] = _Pending(askers, cache.dispatch(self._loop.time()), request)
+        self._pending[question] = _Pending(askers, cache.dispatch(self._loop.time()), request, chain.names)
         chain.ask(question, password, askers, self._ended)
 
     def _ended(self, ticket: Ticket, answer: Answer) -> None:
@@ -170,9 +177,11 @@ class Gate:
         key = key_of(ticket.identity)
         cache.learn(key, ticket.digest, answer, pending.dispatch)
         if answer.verdict is Verdict.ACCEPT and pending.request is not None:
-            cache.note(pending.request, key, ticket.digest)
+            tally = self._statistics.tally(
+                pending.mechanisms, ticket.identity.service, Verdict.ACCEPT, Way.CACHE
+            )
+            cache.note(pending.request, key, ticket.digest, tally)
         if answer.cause is Cause.BACKEND and cache.has_stale(key, ticket.digest, self._loop.time()):
-            self._statistics.cache_stale += 1
             return _ACCEPTED_STALE
         return answer
 
@@ -182,17 +191,6 @@ class Gate:
         log.error(str(error))
 
     def _tell(self, outcome: Outcome) -> None:
-        self._count(outcome.answer)
+        self._statistics.note(outcome)
         self._journal.note(outcome)
         outcome.asker.hear(outcome.answer)
-
-    def _count(self, answer: Answer) -> None:
-        match answer.verdict:
-            case Verdict.ACCEPT:
-                self._statistics.accepted += 1
-            case Verdict.REJECT:
-                self._statistics.rejected += 1
-            case Verdict.UNAVAILABLE if answer.cause is Cause.GONE:
-                self._statistics.gone += 1
-            case Verdict.UNAVAILABLE:
-                self._statistics.unavailable += 1

@@ -1,7 +1,6 @@
 """The front as a process: its parts, put together around one loop."""
 
 import asyncio
-import dataclasses
 import os
 import resource
 import socket
@@ -124,10 +123,14 @@ class _Front:
                 self._gate.forget()
 
     def _report(self) -> None:
-        self._statistics.clients = len(self._house)
-        self._statistics.queued = sum(map(len, self._rooms))
-        counts = dataclasses.asdict(self._statistics)
-        log.info("statistics", process="front", descriptors=len(open_descriptors()), **counts)
+        log.info(
+            "statistics",
+            process="front",
+            descriptors=len(open_descriptors()),
+            clients=len(self._house),
+            queued=sum(map(len, self._rooms)),
+            **self._statistics.summary(),
+        )
         for pool in self._pools:
             pool.probe()
 

@@ -12,6 +12,7 @@ from pysaslauthd.core.answer import Answer, Cause, unavailable
 from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.front import processor
 from pysaslauthd.front.fair_queue import FairQueue, QueueOptions
+from pysaslauthd.front.histogram import Histogram
 from pysaslauthd.front.known_names import KnownNames
 from pysaslauthd.front.ticket import Ticket
 
@@ -80,6 +81,10 @@ class WaitingRoom:
         self._workers: Workers | None = None
         self._swept = self._taken = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
+        self.waited = Histogram()
+        """How long logins waited for a worker, of those that one took."""
+        self.took = Histogram()
+        """How long workers had them."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -125,12 +130,14 @@ class WaitingRoom:
             if is_taken:
                 self._queue.take(ticket, now)
                 self._taken = ticket.taken = now
+                self.waited.observe(ticket.waited)
                 self._patience.discard(ticket)
 
     def finished(self, ticket: Ticket, answer: Answer) -> None:
         """No worker has it any more. While the answer is held back, so is its name's place."""
         now = self._loop.time()
         ticket.took = now - ticket.taken
+        self.took.observe(ticket.took)
         self._queue.finished(ticket, answer, now)
         if answer.delay:
             self._loop.call_later(answer.delay, self._is_over, ticket)
