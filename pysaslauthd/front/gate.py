@@ -97,9 +97,14 @@ class Gate:
         return True
 
     @property
-    def cache(self) -> CredentialCache | None:
-        """What is remembered, if anything is to be."""
-        return self._cache
+    def cache_size(self) -> int | None:
+        """How many entries the cache has; None if there is no cache."""
+        return None if self._cache is None else len(self._cache)
+
+    @property
+    def cache_capacity(self) -> int:
+        """How many it may have."""
+        return 0 if self._cache is None else self._cache.capacity
 
     def forget(self) -> None:
         """What was right may not be so any more."""

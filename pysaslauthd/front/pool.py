@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import enum
 import socket
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -75,10 +75,6 @@ class _State(enum.Enum):
     STARTING = enum.auto()
     READY = enum.auto()
     RETIRING = enum.auto()
-
-
-STATES = ("starting", "idle", "busy", "retiring", "leaving")
-"""What a worker may be doing, as the statistics name it."""
 
 
 class _Worker:
@@ -146,11 +142,22 @@ class Pool:
         return len(self._workers) * self._options.concurrency
 
     @property
-    def states(self) -> dict[str, int]:
-        """How many workers are doing what; ``leaving`` are those that were sent away and have not ended yet."""
-        states = Counter(_shown_state(worker) for worker in self._workers.values())
-        states["leaving"] = len(self._leaving)
-        return {state: states[state] for state in STATES}
+    def load(self) -> int:
+        """The logins that they hold."""
+        return sum(len(worker.held) for worker in self._workers.values())
+
+    def census(self) -> dict[str, int]:
+        """How many workers are in which state, those included that the master has still to start or to see end."""
+        counts = {"starting": self._coming, "idle": 0, "busy": 0, "leaving": len(self._leaving)}
+        for worker in self._workers.values():
+            match worker.state:
+                case _State.STARTING:
+                    counts["starting"] += 1
+                case _State.RETIRING:
+                    counts["leaving"] += 1
+                case _State.READY:
+                    counts["busy" if worker.held else "idle"] += 1
+        return counts
 
     def has_room(self) -> bool:
         """See :class:`Workers`."""
@@ -433,9 +440,3 @@ class Pool:
         )
         log.error(f"{self._options.name} worker {worker.number} outlasted the deadline and is killed")
         self._condemn(worker, losses.DEADLINE)
-
-
-def _shown_state(worker: _Worker) -> str:
-    if worker.state is _State.READY:
-        return "busy" if worker.held else "idle"
-    return worker.state.name.lower()
