@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pysaslauthd import __version__
-from pysaslauthd.commands.control_client import ControlError, NoDaemonError, converse
+from pysaslauthd.commands import stats, top
+from pysaslauthd.commands.control_client import ControlError, NoDaemonError, show, told
 from pysaslauthd.config.options import DEFAULT_RUN_PATH
 from pysaslauthd.core.control import CONTROL_NAME, Line
 from pysaslauthd.logs import escaped
@@ -17,9 +18,6 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_DAEMON = 3
-
-DEFAULT_TIMEOUT = 10.0
-"""Seconds for what the daemon answers at once."""
 
 
 class Subcommand(NamedTuple):
@@ -74,16 +72,6 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def told(given: argparse.Namespace, order: Line, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Line]:
-    """What the daemon says to ``order``."""
-    return converse(given.socket or given.run_path / CONTROL_NAME, order, timeout)
-
-
-def show(text: object = "") -> None:
-    """Print a line in which nothing from elsewhere can do anything to a terminal."""
-    print(escaped(text, delimiters=""), flush=True)
-
-
 def _status(given: argparse.Namespace) -> None:
     for line in told(given, {"do": "status"}):
         for name, text in _rows(line):
@@ -130,7 +118,13 @@ def _in_words(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} seconds"
 
 
-SUBCOMMANDS = (Subcommand("status", "how the daemon is", _status),)
+SUBCOMMANDS = (
+    Subcommand("status", "how the daemon is", _status),
+    Subcommand(
+        "stats", "the daemon's metrics, as a table, in JSON or for Prometheus", stats.run, stats.arguments
+    ),
+    Subcommand("top", "the daemon's metrics again and again, until q", top.run, top.arguments),
+)
 """All, in the order of the usage text."""
 
 

@@ -32,7 +32,8 @@ DRAIN_MARGIN = 15.0
 class Planner:
     """Makes a plan at the start and at each reload.
 
-    ``modules`` are the mechanisms by name, imported: children read no code from disk.
+    ``modules`` are the mechanisms by name, imported: children read no code from disk. ``scrapes``: where Prometheus comes
+    by, if anywhere, for as long as the daemon lives.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Planner:
         user: User | None,
         inherited: tuple[InheritedSocket, ...],
         modules: Mapping[str, ModuleType],
+        scrapes: socket.socket | None = None,
     ) -> None:
         self._configuration = configuration
         self._options = options
@@ -49,6 +51,7 @@ class Planner:
         self._user = user
         self._inherited = inherited
         self._modules = modules
+        self._scrapes = scrapes
 
     def first(self, entrances: Entrances) -> Plan:
         """The plan to start with. A mechanism's file that will not do is said in the log and can be mended later."""
@@ -135,7 +138,11 @@ class Planner:
         each = options.split()
         watches = {file.path(settings): None for row in options.mechanisms for file in row.watches}
         return Plan(
-            front=FrontPlan(Rights(user), functools.partial(front.run, options=options)),
+            front=FrontPlan(
+                Rights(user),
+                functools.partial(front.run, options=options, scrapes=self._scrapes),
+                () if self._scrapes is None else (self._scrapes.fileno(),),
+            ),
             pools=tuple(self._pool(one, user, own) for one, own in zip(each, files, strict=True)),
             entrances=entrances,
             files=files,

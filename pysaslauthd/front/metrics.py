@@ -124,6 +124,8 @@ BUILD = Metric("build_info", Kind.GAUGE, "Always 1; the label is what counts.", 
 PLAIN = tuple(Metric(name, Kind.COUNTER, text) for name, text in statistics.PLAIN.items())
 """Those of :class:`Statistics` that have a number and nothing else."""
 
+CACHE_MISSES = next(metric for metric in PLAIN if metric.name == "cache_misses")
+
 METRICS = (
     BUILD,
     DAEMON_STARTED,

@@ -22,6 +22,8 @@ from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.house import House
 from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.pool import Pool, PoolOptions
+from pysaslauthd.front.publication import Publication
+from pysaslauthd.front.snapshot import Observatory
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.status import Parts, Status
 from pysaslauthd.front.waiting_room import WaitingOptions, WaitingRoom
@@ -37,13 +39,27 @@ COMMAND_MARGIN = 60.0
 """Seconds beyond a login's own limits that an administrator's command may take; the longest is a reload."""
 
 
-def run(channel: socket.socket, entrances: tuple[Entrance, ...], options: Options) -> None:
-    """Serve until the master says drain and the last client has gone, or the master is gone."""
-    _Front(channel, entrances, options).run()
+def run(
+    channel: socket.socket,
+    entrances: tuple[Entrance, ...],
+    options: Options,
+    scrapes: socket.socket | None = None,
+) -> None:
+    """Serve until the master says drain and the last client has gone, or the master is gone.
+
+    ``scrapes``: where Prometheus comes by, if anywhere.
+    """
+    _Front(channel, entrances, options, scrapes).run()
 
 
 class _Front:
-    def __init__(self, channel: socket.socket, entrances: tuple[Entrance, ...], options: Options) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        entrances: tuple[Entrance, ...],
+        options: Options,
+        scrapes: socket.socket | None,
+    ) -> None:
         self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(self._on_exception)
         self._statistics = Statistics()
@@ -64,11 +80,14 @@ class _Front:
             self._statistics,
         )
         names = [each.name for each in options.mechanisms]
-        self._status = Status(Parts(self._house, self._gate, names, self._rooms, self._pools, clients))
+        parts = Parts(self._house, self._gate, names, self._rooms, self._pools, clients)
+        self._status = Status(parts)
+        observatory = Observatory(self._statistics, parts, self._status)
+        self._publication = Publication(self._loop, observatory, options.settings, scrapes)
         self._desk = ControlDesk(
             self._loop,
             tuple(each for each in entrances if each.is_control),
-            {"status": self._status.command},
+            {"status": self._status.command, "stats": observatory.command},
             Limits(options.settings.read_timeout, longest_command(options)),
         )
 
@@ -115,6 +134,8 @@ class _Front:
     def run(self) -> None:
         """Until there is nothing left to do."""
         self._loop.run_forever()
+        self._publication.end()
+        self._publication.wait()
 
     def _heard(self, message: ForFront, channel: socket.socket | None) -> None:
         match message.verb:
@@ -137,6 +158,7 @@ class _Front:
             case ToFront.STATE:
                 self._status.daemon = state.decode(message.text)
                 self._desk.open()
+                self._publication.begin()
 
     def _drain(self, *, hands_over: bool) -> None:
         """Leave when the last client and the last administrator have gone."""
@@ -148,6 +170,7 @@ class _Front:
             if not left:
                 self._loop.stop()
 
+        self._publication.end()
         self._desk.drain(one_is_empty)
         self._house.drain(one_is_empty, hands_over=hands_over)
 

@@ -5,6 +5,7 @@ its end while its login was waiting costs no worker anything.
 """
 
 import asyncio
+import time
 from typing import NamedTuple, Protocol
 
 from pysaslauthd.config.options import Options
@@ -95,7 +96,8 @@ class WaitingRoom:
 
     def submit(self, ticket: Ticket) -> None:
         """Have a worker check this; it ends with its answer, within the deadline."""
-        now = ticket.submitted = self._loop.time()
+        now = self._loop.time()
+        ticket.submitted = time.monotonic()
         refusal = self._queue.add(ticket, now)
         if refusal and now >= self._swept + SWEEP_PAUSE:
             self._sweep(now)
@@ -129,14 +131,15 @@ class WaitingRoom:
                 continue
             if is_taken:
                 self._queue.take(ticket, now)
-                self._taken = ticket.taken = now
+                self._taken = now
+                ticket.taken = time.monotonic()
                 self.waited.observe(ticket.waited)
                 self._patience.discard(ticket)
 
     def finished(self, ticket: Ticket, answer: Answer) -> None:
         """No worker has it any more. While the answer is held back, so is its name's place."""
         now = self._loop.time()
-        ticket.took = now - ticket.taken
+        ticket.took = time.monotonic() - ticket.taken
         self.took.observe(ticket.took)
         self._queue.finished(ticket, answer, now)
         if answer.delay:

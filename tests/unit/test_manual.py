@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import pysaslauthd
-from pysaslauthd.commands import check, control
+from pysaslauthd.commands import check, control, top
 from pysaslauthd.config.command_line import DEFAULT_FILE, FLAGS
 from pysaslauthd.config.declared import DECLARED, Declared
 from pysaslauthd.config.ldap_conf import read_ldap_conf
@@ -29,6 +29,7 @@ from pysaslauthd.config.options import (
 from pysaslauthd.config.settings import SettingError
 from pysaslauthd.config.toml_file import read_toml
 from pysaslauthd.core.secret import Secret
+from pysaslauthd.front.metrics import METRICS
 from pysaslauthd.master.activation import inherited_sockets
 from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.supervisor import hold_signals
@@ -259,6 +260,16 @@ def option_heads(parser: argparse.ArgumentParser) -> set[str]:
     }
 
 
+def option_names(parser: argparse.ArgumentParser) -> set[str]:
+    """All options of a parser and of its commands, as they are written."""
+    names: set[str] = set()
+    for action in parser._actions:  # noqa: SLF001  (see above)
+        names |= set(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001  (see above)
+            names |= {name for command in action.choices.values() for name in option_names(command)}
+    return names
+
+
 class TestPysaslauthctl:
     OPTIONS = items(chapter(CONTROL, "DESCRIPTION"))
     COMMANDS = items(chapter(CONTROL, "COMMANDS"))
@@ -272,6 +283,27 @@ class TestPysaslauthctl:
 
     def test_has_every_command(self) -> None:
         assert [item.head.split()[1] for item in self.COMMANDS] == [each.name for each in control.SUBCOMMANDS]
+
+    def test_has_every_option_of_every_command(self) -> None:
+        common = {"-h", "--help"}
+        for each in control.SUBCOMMANDS:
+            parser = argparse.ArgumentParser()
+            each.arguments(parser)
+            (item,) = (item for item in self.COMMANDS if item.head.split()[1] == each.name)
+            stated = {f"-{name}" for name in re.findall(r"Fl (\S+)", f"{item.head} {item.text}")}
+            assert stated == option_names(parser) - common, each.name
+
+    def test_has_every_metric_with_its_labels_and_what_it_is(self) -> None:
+        stated = [(item.head, " ".join(item.text.split())) for item in items(chapter(CONTROL, "METRICS"))]
+        for (head, text), metric in zip(stated, METRICS, strict=True):
+            labels = f" Pq Li {' , '.join(metric.labels)}" if metric.labels else ""
+            assert head == f"Ic {metric.exposed}{labels}"
+            assert text.startswith(f"{metric.kind.capitalize()}. {metric.help}")
+
+    def test_states_the_limits_of_top(self) -> None:
+        (item,) = (item for item in self.COMMANDS if item.head.startswith("Ic top"))
+        limits = f"from {top.SHORTEST_INTERVAL:g} to {top.LONGEST_INTERVAL:.0f}, or {top.DEFAULT_INTERVAL:g}."
+        assert limits in " ".join(item.text.split())
 
     def test_has_every_exit_status(self) -> None:
         stated = [int(item.head) for item in items(chapter(CONTROL, "EXIT STATUS"))]
@@ -311,7 +343,7 @@ class TestEachPage:
 
     def test_names_no_option_that_nobody_has(self, path: Path) -> None:
         if path.name.startswith("pysaslauthctl"):
-            known = set(re.findall(r"Fl (\S+)", " ".join(option_heads(control.parser()))))
+            known = {name[1:] for name in option_names(control.parser())}
         elif path.name.startswith("test"):
             known = {*check.LETTERS, *(f"-{word.rstrip('=')}" for word in check.WORDS)}
         else:
