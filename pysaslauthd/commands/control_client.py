@@ -39,9 +39,9 @@ class NoDaemonError(ControlError):
     """There is none to ask."""
 
 
-def told(given: argparse.Namespace, order: Line, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Line]:
+def told(given: argparse.Namespace, order: Line, timeout: float | None = None) -> Iterator[Line]:
     """What the daemon that the command line names says to ``order``; see :func:`converse`."""
-    return converse(given.socket or given.run_path / CONTROL_NAME, order, timeout)
+    return converse(given.socket or given.run_path / CONTROL_NAME, order, timeout or DEFAULT_TIMEOUT)
 
 
 def show(text: object = "") -> None:

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 
-from pysaslauthd.commands.control_client import DEFAULT_TIMEOUT, ControlError, show, told
+from pysaslauthd.commands.control_client import ControlError, show, told
 from pysaslauthd.commands.top_view import moment_in_words, seconds_in_words
 from pysaslauthd.front import exposition
 from pysaslauthd.front.metrics import DAEMON_STARTED, FRONT_STARTED, Distribution, Family, Metric, Sample
@@ -32,8 +32,8 @@ def run(given: argparse.Namespace) -> None:
             show(line)
 
 
-def ask(given: argparse.Namespace, timeout: float = DEFAULT_TIMEOUT) -> list[Family]:
-    """All metrics, as the daemon tells them; ``timeout`` in seconds.
+def ask(given: argparse.Namespace, timeout: float | None = None) -> list[Family]:
+    """All metrics, as the daemon tells them; ``timeout`` in seconds, if not the usual one.
 
     :raises ControlError: it does not.
     """

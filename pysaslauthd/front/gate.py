@@ -18,7 +18,7 @@ from pysaslauthd.front.outcome import Outcome, Way
 from pysaslauthd.front.shedding import Shedding
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Asker, Ticket
-from pysaslauthd.logs import log
+from pysaslauthd.logs import is_debug, log
 
 _NO_SERVICE_NAME = rejected(Cause.REQUEST, "service is no name of a file")
 _NO_REALM = rejected(Cause.REQUEST, "realm is not accepted")
@@ -48,8 +48,7 @@ class Gate:
         self._statistics = statistics
         self._realm_policy = options.settings.realm_policy
         self._realms = lowered(options.settings.realms)
-        self._verbose = options.verbose
-        self._journal = Journal(verbose=options.verbose)
+        self._journal = Journal()
         self._digests = Digests()
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         settings = options.settings
@@ -86,9 +85,9 @@ class Gate:
         """Whether a request is the same, byte for byte, as one that is known to be right.
 
         Then it is counted, and there is nothing more to do for it. This is the way of most logins
-        where there is a cache, so nothing else happens on it; with ``-V``, where each is to be in the log, none goes it.
+        where there is a cache, so nothing else happens on it; while each is to be in the log, none goes it.
         """
-        if self._cache is None:
+        if self._cache is None or is_debug():
             return False
         tally = self._cache.recalls(self._digests.of_bytes(whole), self._loop.time())
         if tally is None:
@@ -151,7 +150,7 @@ class Gate:
             self._statistics.joined += 1
             return
         askers = [asker]
-        request = None if whole is None or self._verbose else self._digests.of_bytes(whole)
+        request = None if whole is None else self._digests.of_bytes(whole)
         self._pending[question] = _Pending(askers, cache.dispatch(self._loop.time()), request, chain.names)
         chain.ask(question, password, askers, self._ended)
 

@@ -161,8 +161,7 @@ class Generation:
         """
         try:
             for _ in range(_VERBS_PER_WAKEUP):
-                # No room for descriptors: the kernel drops them and says so in the flags.
-                packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1)
+                packet, flags = self._received()
                 if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
                     raise MessageError("descriptors or an oversized packet from the front")
                 if not packet:
@@ -176,7 +175,16 @@ class Generation:
             log.error(f"front {self.front_pid} broke the protocol and is killed: {error}")
             self._kill_front()
         except OSError:
-            self._kill_front()  # reset: it ended with our verbs unread
+            self._kill_front()
+
+    def _received(self) -> tuple[bytes, int]:
+        """The next packet and its flags. No room for descriptors: the kernel drops them and says so in the flags."""
+        try:
+            packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1)
+        except ConnectionResetError:
+            # It ended with a verb of ours unread, which is said before what it said itself; once.
+            packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1)
+        return packet, flags
 
     def tick(self, now: float) -> float:
         """Start what is due; the time of the next call if nothing else happens before.

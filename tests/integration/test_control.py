@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pysaslauthd
-from pysaslauthd.commands import control
+from pysaslauthd.commands import control_client
 from pysaslauthd.commands.control import EXIT_DONE, EXIT_FAILED, EXIT_NO_DAEMON, EXIT_USAGE
 from pysaslauthd.front.control import MOST_CONVERSATIONS
 from support import mux
@@ -126,7 +126,7 @@ class TestWhoMayNotAsk:
     ) -> None:
         front = daemon.front()
         os.kill(front.pid, signal.SIGSTOP)
-        monkeypatch.setattr(control, "DEFAULT_TIMEOUT", 0.1)
+        monkeypatch.setattr(control_client, "DEFAULT_TIMEOUT", 0.1)
         told = here(daemon.run_path, "status")
         os.kill(front.pid, signal.SIGCONT)
         assert told.status == EXIT_FAILED
