@@ -41,6 +41,7 @@ class MetricsFile:
         self._writer = concurrent.futures.ThreadPoolExecutor(1, "metrics")
         self._pending: concurrent.futures.Future[str] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._is_over = False
         self._trouble = ""
         """What the log has been told last."""
         self._identity: tuple[int, int] | None = None
@@ -49,6 +50,10 @@ class MetricsFile:
     def begin(self) -> None:
         """Write it now, and from now on."""
         self._timer = self._loop.call_later(INTERVAL, self.begin)
+        self.write()
+
+    def write(self) -> None:
+        """Write it, if the last time has come to its end."""
         if self._pending is not None:
             self._say(f"it has taken more than {INTERVAL:g} s")
             return
@@ -62,9 +67,9 @@ class MetricsFile:
 
     def end(self) -> None:
         """Write it no more, and begin to remove it, if no other front has written it since. Once is enough."""
-        if self._timer is not None:
+        if self._timer is not None and not self._is_over:
+            self._is_over = True
             self._timer.cancel()
-            self._timer = None
             self._pending = self._writer.submit(self._remove)
 
     def wait(self) -> None:
@@ -73,7 +78,7 @@ class MetricsFile:
             concurrent.futures.wait([self._pending], REMOVAL_LIMIT)
 
     def _written(self) -> None:
-        if self._timer is not None and self._pending is not None:
+        if self._pending is not None and not self._is_over:
             trouble, self._pending = self._pending.result(), None
             self._say(trouble)
 
