@@ -35,6 +35,8 @@ LARGEST_HEAD = 8192
 MOST_DRAINED = 8
 """Reads of what is sent behind a request, which nobody wants."""
 
+_NOT_UNDERSTOOD = b"HTTP/1.0 400 Bad Request\r\n\r\n"
+
 Families = Callable[[], Iterable[Family]]
 OfPrometheus = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
@@ -46,8 +48,9 @@ class MetricsServer:
         self._loop = loop
         self._socket = listening
         self._socket.setblocking(False)
+        self._numbers = _Numbers(families)
         registry = CollectorRegistry(auto_describe=True)
-        registry.register(_Collector(families))
+        registry.register(self._numbers)
         self._handler = MetricsHandler.factory(registry)
         self._exchanges: dict[asyncio.Task[None], None] = {}
         """In the order in which they began."""
@@ -98,14 +101,21 @@ class MetricsServer:
             head += data
             if not data or len(head) > LARGEST_HEAD:
                 return
-        exchange = _InMemory(head)
-        self._handler(exchange, connection.getpeername(), self)
-        await self._loop.sock_sendall(connection, exchange.answer)
+        await self._loop.sock_sendall(connection, self._answer_to(head, connection.getpeername()))
         connection.shutdown(socket.SHUT_WR)
         # Closing over what was not read would reset the connection, and destroy the answer.
         for _ in range(MOST_DRAINED):
             if not await self._loop.sock_recv(connection, LARGEST_HEAD):
                 return
+
+    def _answer_to(self, head: bytes, peer: object) -> bytes:
+        self._numbers.look()
+        exchange = _InMemory(head)
+        try:
+            self._handler(exchange, peer, self)
+        except Exception:  # noqa: BLE001  (prometheus_client stumbles over versions that are none; that is no error of ours)
+            return _NOT_UNDERSTOOD
+        return exchange.answer
 
 
 class _InMemory:
@@ -122,15 +132,21 @@ class _InMemory:
         self.answer += data
 
 
-class _Collector(Collector):
-    """What prometheus_client asks for the numbers."""
+class _Numbers(Collector):
+    """What prometheus_client asks."""
 
     def __init__(self, families: Families) -> None:
         self._families = families
+        self._seen: list[Family] = []
+        self.look()
+
+    def look(self) -> None:
+        """Have the numbers of this moment."""
+        self._seen = list(self._families())
 
     def collect(self) -> Iterator[OfPrometheus]:
-        """All of them, as they are now."""
-        return map(_converted, self._families())
+        """All of them, as they were when it was looked."""
+        return map(_converted, self._seen)
 
 
 def _converted(family: Family) -> OfPrometheus:

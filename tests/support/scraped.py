@@ -48,9 +48,8 @@ def metrics(daemon: Daemon) -> Metrics:
     return Metrics.of(told.out)
 
 
-def in_file(path: Path) -> Metrics | None:
-    """What the file holds, if it is there."""
-    return Metrics.of(path.read_text()) if path.exists() else None
+def in_file(path: Path) -> Metrics:
+    return Metrics.of(path.read_text())
 
 
 def by_http(port: int, path: str = "/metrics", accept: str = "") -> str:
