@@ -9,7 +9,7 @@ from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, 
 from pysaslauthd.core.identity import identify, is_service_name, realm_of
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import ProtocolError, Request
-from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, key_of
+from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, is_of, key_of
 from pysaslauthd.front.chain import Chain, Question, Routes, lowered
 from pysaslauthd.front.digests import Digests
 from pysaslauthd.front.journal import Journal
@@ -105,10 +105,19 @@ class Gate:
         """How many it may have."""
         return 0 if self._cache is None else self._cache.capacity
 
-    def forget(self) -> None:
-        """What was right may not be so any more."""
-        if self._cache is not None:
-            self._cache.flush()
+    def forget(self, login: bytes | None = None) -> int:
+        """What was right of this login, or of all, may not be so any more; the number of entries that are gone.
+
+        What is on its way is not remembered when it comes. A login is named as it is sent or as it is cached, so
+        ``igor@ex.org`` is that of realm ``ex.org`` as well, and ``igor`` is so in all realms.
+        """
+        if self._cache is None:
+            return 0
+        if login is None:
+            return self._cache.flush()
+        for question in [each for each in self._pending if is_of(key_of(each.identity), login)]:
+            del self._pending[question]
+        return self._cache.forget(login)
 
     def shed(self, reason: str) -> float:
         """Note that somebody is turned away, for whom there was no room; the seconds until he may hear of it."""

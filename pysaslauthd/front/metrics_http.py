@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from pysaslauthd import logs
 from pysaslauthd.front.exposition import buckets
-from pysaslauthd.front.metrics import Distribution, Family, Kind, Sample
+from pysaslauthd.front.metrics import METRICS, Distribution, Family, Kind, Sample
 from pysaslauthd.logs import log
 
 MOST_CONNECTIONS = 8
@@ -49,7 +49,7 @@ class MetricsServer:
         self._socket = listening
         self._socket.setblocking(False)
         self._numbers = _Numbers(families)
-        registry = CollectorRegistry(auto_describe=True)
+        registry = CollectorRegistry()
         registry.register(self._numbers)
         self._handler = MetricsHandler.factory(registry)
         self._exchanges: dict[asyncio.Task[None], None] = {}
@@ -138,11 +138,14 @@ class _Numbers(Collector):
     def __init__(self, families: Families) -> None:
         self._families = families
         self._seen: list[Family] = []
-        self.look()
 
     def look(self) -> None:
         """Have the numbers of this moment."""
         self._seen = list(self._families())
+
+    def describe(self) -> Iterator[OfPrometheus]:
+        """What there are, by which a part can be asked for."""
+        return (_converted(Family(metric, ())) for metric in METRICS)
 
     def collect(self) -> Iterator[OfPrometheus]:
         """All of them, as they were when it was looked."""

@@ -15,6 +15,7 @@ from pysaslauthd.core import state
 from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.verbs import ForFront, ToFront
 from pysaslauthd.descriptors import open_descriptors
+from pysaslauthd.front.administration import Administration
 from pysaslauthd.front.chain import Chain, Link, Route, Routes, lowered
 from pysaslauthd.front.client import ClientOptions
 from pysaslauthd.front.control import ControlDesk, Limits
@@ -84,10 +85,17 @@ class _Front:
         self._status = Status(parts)
         observatory = Observatory(self._statistics, parts, self._status)
         self._publication = Publication(self._loop, observatory, options.settings, scrapes)
+        self._administration = Administration(self._loop, self._gate, self._master)
         self._desk = ControlDesk(
             self._loop,
             tuple(each for each in entrances if each.is_control),
-            {"status": self._status.command, "stats": observatory.command},
+            {
+                "status": self._status.command,
+                "stats": observatory.command,
+                "flush": self._administration.flush,
+                "reload": self._administration.reload,
+                "log-level": self._administration.log_level,
+            },
             Limits(options.settings.read_timeout, longest_command(options)),
         )
 
@@ -157,8 +165,11 @@ class _Front:
                 self._gate.forget()
             case ToFront.STATE:
                 self._status.daemon = state.decode(message.text)
+                self._administration.learn(self._status.daemon)
                 self._desk.open()
                 self._publication.begin()
+            case ToFront.RELOADED:
+                self._administration.reloaded(message.number, message.text)
 
     def _drain(self, *, hands_over: bool) -> None:
         """Leave when the last client and the last administrator have gone."""

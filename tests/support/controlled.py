@@ -54,6 +54,9 @@ def order(**words: object) -> bytes:
 def connect(path: Path, data: bytes = b"") -> socket.socket:
     """A client of the control socket that has said ``data`` and is to be closed."""
     connection = mux.connect(path)
-    if data:
+    try:
         connection.sendall(data)
+    except OSError:
+        connection.close()
+        raise
     return connection
