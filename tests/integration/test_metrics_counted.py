@@ -13,7 +13,7 @@ from pysaslauthd.commands.control import EXIT_DONE, EXIT_FAILED, EXIT_USAGE
 from pysaslauthd.front.metrics import METRICS
 from support import mux
 from support.controlled import ctl, here
-from support.daemon import FRONT, LOGIN, PASSWORD, WORKER, WRONG, Daemon
+from support.daemon import LOGIN, PASSWORD, WORKER, WRONG, Daemon
 from support.packages import need_root
 from support.scraped import Metrics, metrics
 from support.visitor import Visitor
@@ -58,15 +58,6 @@ def stopped(daemon: Daemon) -> Iterator[None]:
         for worker in workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGCONT)
-
-
-def kill_front(daemon: Daemon) -> None:
-    before = daemon.front().pid
-    os.kill(before, signal.SIGKILL)
-    wait_until(
-        lambda: [each.pid for each in daemon.children(FRONT)] not in ([], [before]), "there is a new front"
-    )
-    wait_until(lambda: len(daemon.children(WORKER)) == 2, "it has its workers")
 
 
 class TestCounters:
@@ -229,7 +220,7 @@ class TestAfterTheFrontWasKilled:
                 os.kill(worker.pid, signal.SIGKILL)
             before = until(daemon, lambda now: now("worker_restarts_total") == 2, "the workers are counted")
             assert before("front_restarts_total") == 0
-            kill_front(daemon)
+            daemon.kill_front()
             assert daemon.ask() == "OK"
             after = until(daemon, lambda now: now("front_restarts_total") == 1, "the front is counted")
             assert after("logins_total", verdict="accepted") == 1

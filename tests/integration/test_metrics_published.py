@@ -20,14 +20,6 @@ from support.tcp_ports import HOST, free_port, listening
 from support.waiting import wait_until
 
 
-def kill_front(daemon: Daemon) -> None:
-    before = daemon.front().pid
-    os.kill(before, signal.SIGKILL)
-    wait_until(
-        lambda: [each.pid for each in daemon.children(FRONT)] not in ([], [before]), "there is a new front"
-    )
-
-
 class TestTheFile:
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
@@ -46,7 +38,7 @@ class TestTheFile:
             assert first("workers", mechanism="shadow") == 5
             assert path.stat().st_mode & 0o7777 == 0o644
             assert str(path.stat().st_uid) == processes.status(daemon.front().pid)["Uid"].split()[0]
-            kill_front(daemon)
+            daemon.kill_front()
 
             def is_the_next_fronts() -> bool:
                 return in_file(path)("start_time_seconds") > first("start_time_seconds")
@@ -118,7 +110,7 @@ class TestHttp:
             socket.create_connection(("127.0.0.2", daemon.port), mux.TIMEOUT).close()
 
     def test_goes_on_after_a_killed_front_and_a_reload(self, daemon: Http) -> None:
-        kill_front(daemon)
+        daemon.kill_front()
         first = Metrics.of(by_http(daemon.port))
         assert first("front_restarts_total") == 1
         os.kill(daemon.pid, signal.SIGHUP)
