@@ -52,7 +52,7 @@ class MetricsServer:
         registry = CollectorRegistry()
         registry.register(self._numbers)
         self._handler = MetricsHandler.factory(registry)
-        self._exchanges: dict[asyncio.Task[None], None] = {}
+        self._exchanges: dict[asyncio.Task[None], socket.socket] = {}
         """In the order in which they began."""
         self._is_closed = False
         self._listen()
@@ -79,16 +79,15 @@ class MetricsServer:
             return  # it has gone again, or there is no descriptor left: in either case later
         if len(self._exchanges) >= MOST_CONNECTIONS:
             next(iter(self._exchanges)).cancel()
+        connection.setblocking(False)
         exchange = self._loop.create_task(self._serve(connection))
-        self._exchanges[exchange] = None
-        exchange.add_done_callback(self._exchanges.pop)
+        self._exchanges[exchange] = connection
+        exchange.add_done_callback(lambda exchange: self._exchanges.pop(exchange).close())
 
     async def _serve(self, connection: socket.socket) -> None:
         try:
-            with connection:
-                connection.setblocking(False)
-                async with asyncio.timeout(LIMIT):
-                    await self._answer(connection)
+            async with asyncio.timeout(LIMIT):
+                await self._answer(connection)
         except (OSError, TimeoutError):
             pass
         except Exception as error:  # noqa: BLE001  (a bug in it costs an answer, and no login)
