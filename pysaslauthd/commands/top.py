@@ -13,7 +13,7 @@ from pysaslauthd.commands.screen import Screen, is_one
 
 DEFAULT_INTERVAL = 2.0
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.1, 3600.0
-"""Seconds. A reading costs the front about a millisecond."""
+"""Seconds. A reading costs the front one or two milliseconds."""
 
 TIMEOUT = 2.0
 """Seconds for the daemon to tell them; there is always another time."""

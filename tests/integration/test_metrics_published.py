@@ -192,7 +192,8 @@ class TestThePort:
 
     def test_without_the_library_stops_start_and_check_with_a_reason(self, tmp_path: Path) -> None:
         (tmp_path / "prometheus_client.py").write_text("raise ImportError('not here')\n")
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "PYTHONPATH": path}
         found = checked("-o", f"metrics_port={free_port()}", environment=environment)
         reason = (
             "metrics_port needs the package prometheus-client, which the extra metrics installs: not here\n"
