@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pysaslauthd import __version__
-from pysaslauthd.commands import stats, top
+from pysaslauthd.commands import explain, stats, top
 from pysaslauthd.commands.control_client import ControlError, NoDaemonError, show, told
 from pysaslauthd.config.options import DEFAULT_RUN_PATH
 from pysaslauthd.core.control import CONTROL_NAME, Line, as_text
@@ -148,6 +148,11 @@ def _log_level_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("level", choices=LEVELS, help="from which on lines are logged")
 
 
+def _explain(given: argparse.Namespace) -> None:
+    for line in explain.lines(told(given, explain.order_of(given), explain.TIMEOUT)):
+        show(line)
+
+
 SUBCOMMANDS = (
     Subcommand("status", "how the daemon is", _status),
     Subcommand(
@@ -159,6 +164,7 @@ SUBCOMMANDS = (
     Subcommand(
         "log-level", "have more or less in the log, until the next restart", _log_level, _log_level_arguments
     ),
+    Subcommand("explain", "how a login goes, step by step", _explain, explain.add_arguments),
 )
 """All, in the order of the usage text."""
 

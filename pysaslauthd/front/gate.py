@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, unavailable
-from pysaslauthd.core.identity import identify, is_service_name, realm_of
+from pysaslauthd.core.identity import Identity, identify, is_service_name, realm_of
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, is_of, key_of
@@ -37,6 +37,19 @@ class _Pending(NamedTuple):
     """Who would be asked again, once the answer is forgotten."""
 
 
+class Course(NamedTuple):
+    """How a request would go, if it came now."""
+
+    question: Question
+    realm: bytes
+    """What it is about; see :func:`realm_of`."""
+    chain: Chain
+    refusal: Answer | None
+    """Why nobody would be asked."""
+    memory: str
+    """What the cache has of it."""
+
+
 class Gate:
     """Every login comes through here once, and leaves with exactly one answer and its log line."""
 
@@ -62,11 +75,9 @@ class Gate:
         identity = identify(request, self._realm_policy)
         realm = realm_of(request)
         chain = self._routes.chain_for(identity.service, realm)
-        if self._realms and not self._is_accepted(realm):
-            self._tell(Outcome(identity, _NO_REALM, chain.names, Way.GATE, asker))
-            return
-        if chain.names_service_files and not is_service_name(identity.service):
-            self._tell(Outcome(identity, _NO_SERVICE_NAME, chain.names, Way.GATE, asker))
+        refusal = self._refusal(identity, realm, chain)
+        if refusal is not None:
+            self._tell(Outcome(identity, refusal, chain.names, Way.GATE, asker))
             return
         question = Question(identity, self._digests.of(request.password))
         cache = None if self._is_uncached(identity.service, chain) else self._cache
@@ -80,6 +91,30 @@ class Gate:
             chain.ask(question, request.password, [asker], self._ended)
         else:
             self._join_or_ask(cache, chain, question, request.password, asker, whole)
+
+    def course(self, request: Request) -> Course:
+        """How ``request`` would go. Nothing changes by it; without a password it is one of whatever password."""
+        identity = identify(request, self._realm_policy)
+        realm = realm_of(request)
+        chain = self._routes.chain_for(identity.service, realm)
+        question = Question(identity, self._digests.of(request.password))
+        if self._cache is None:
+            memory = "there is none"
+        elif self._is_uncached(identity.service, chain):
+            memory = "nothing of this service is cached"
+        else:
+            digest = question.digest if request.password else None
+            known = self._cache.describe(key_of(identity), digest, self._loop.time())
+            memory = f"{known}; an explanation does not use it"
+        return Course(question, realm, chain, self._refusal(identity, realm, chain), memory)
+
+    def _refusal(self, identity: Identity, realm: bytes, chain: Chain) -> Answer | None:
+        """Why nobody is asked, if so."""
+        if self._realms and not self._is_accepted(realm):
+            return _NO_REALM
+        if chain.names_service_files and not is_service_name(identity.service):
+            return _NO_SERVICE_NAME
+        return None
 
     def remembers(self, whole: bytes) -> bool:
         """Whether a request is the same, byte for byte, as one that is known to be right.

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pysaslauthd.config.options import Options
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Cause, unavailable
-from pysaslauthd.core.messages import Login, MessageError, Result, Status
+from pysaslauthd.core.messages import Explain, Login, MessageError, Result, Status
 from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.front import losses
 from pysaslauthd.front.losses import Loss
@@ -167,7 +167,8 @@ class Pool:
         """See :class:`Workers`."""
         assert ticket.password is not None
         number = self._next_id
-        packet = messages.encode_login(Login(number, ticket.identity, ticket.password))
+        kind = Explain if ticket.is_to_explain else Login
+        packet = messages.encode_login(kind(number, ticket.identity, ticket.password))
         while self._free:
             worker = self._next_free()
             try:

@@ -19,6 +19,7 @@ from pysaslauthd.front.administration import Administration
 from pysaslauthd.front.chain import Chain, Link, Route, Routes, lowered
 from pysaslauthd.front.client import ClientOptions
 from pysaslauthd.front.control import ControlDesk, Limits
+from pysaslauthd.front.explanation import Explanations
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.house import House
 from pysaslauthd.front.master_link import MasterLink
@@ -95,6 +96,7 @@ class _Front:
                 "flush": self._administration.flush,
                 "reload": self._administration.reload,
                 "log-level": self._administration.log_level,
+                "explain": Explanations(self._loop, self._gate, options).command,
             },
             Limits(options.settings.read_timeout, longest_command(options)),
         )

@@ -35,6 +35,7 @@ class Ticket:
         "has_place",
         "has_waited",
         "identity",
+        "is_to_explain",
         "mechanism",
         "name",
         "password",
@@ -61,6 +62,8 @@ class Ticket:
         self.digest = digest
         """What stands for the password after that."""
         self.askers = askers
+        self.is_to_explain = False
+        """Whether an administrator wants to see how it goes, so that nothing is to be remembered of it."""
         self.mechanism = ""
         """Who is asked, for the log."""
         self._on_end: Callable[[Ticket, Answer], None] | None = on_end

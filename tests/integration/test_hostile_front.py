@@ -70,7 +70,7 @@ def master(attack: str, directory: Path, stderr: int | None = None) -> Iterator[
         ("unknown verb", "no verb: ff00000000000000"),
         ("short packet", "no verb: 01"),
         ("long packet", "descriptors or an oversized packet"),
-        ("wrong version", "message version 77, expected 3"),
+        ("wrong version", "message version 77, expected 4"),
         ("foreign pool", "no pool 7"),
         ("foreign worker", "no worker 4242"),
         ("worker zero", "no worker 0"),
