@@ -184,10 +184,10 @@ class TestAWorker:
                 for worker in daemon.children(WORKER):
                     os.kill(worker.pid, signal.SIGKILL)
                 assert mux.read_to_end(client) == b""
+            until(daemon, lambda now: now("worker_restarts_total") == 2, "the master has counted them")
+            until(daemon, lambda now: now("workers_lost_total") == 2, "the front has")
             assert daemon.ask() == "OK"
-            after = until(
-                daemon, lambda now: now("worker_restarts_total") == 2, "the master has counted them"
-            )
+            after = metrics(daemon)
             assert after("workers_lost_total", mechanism="shadow", cause="died") == 2
             assert after("workers_lost_total") == 2
             assert after.since(before, "workers_started_total", mechanism="shadow") == 2
