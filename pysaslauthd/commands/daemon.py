@@ -11,14 +11,14 @@ from types import ModuleType
 from typing import NamedTuple
 
 from pysaslauthd import logs
-from pysaslauthd.commands import examine, metrics_port, sockets
+from pysaslauthd.commands import examine, metrics_port, service, sockets
 from pysaslauthd.commands.configuration import Configuration
 from pysaslauthd.commands.metrics_port import MetricsPortError
 from pysaslauthd.commands.planner import Planner
 from pysaslauthd.commands.sockets import UnknownNameError
 from pysaslauthd.config.command_line import Action, CommandLine, read_command_line, usage
 from pysaslauthd.config.given import NoMechanismError
-from pysaslauthd.config.mechanisms import Mechanism
+from pysaslauthd.config.mechanisms import COMPARISON, Mechanism
 from pysaslauthd.config.options import (
     EXIT_ALREADY_RUNNING,
     EXIT_FAILURE,
@@ -26,13 +26,20 @@ from pysaslauthd.config.options import (
     OptionError,
     Options,
 )
-from pysaslauthd.config.settings import Settings
+from pysaslauthd.config.settings import AS_THE_ORIGINAL, JOURNAL, STDERR, SYSLOG, Settings
 from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, privileges, process, readiness, runpath
 from pysaslauthd.master.activation import ActivationError, InheritedSocket, inherited_sockets
 from pysaslauthd.master.mux import LiveSocketError
 from pysaslauthd.master.notify import ServiceManager
-from pysaslauthd.master.pidfile import PID_FILE, START_LOCK, LockedByAnotherError, LockFile, lock_owner
+from pysaslauthd.master.pidfile import (
+    MASTER_NAME,
+    PID_FILE,
+    START_LOCK,
+    LockedByAnotherError,
+    LockFile,
+    lock_owner,
+)
 from pysaslauthd.master.readiness import CANNOT_START, Outcome, Readiness
 from pysaslauthd.master.runpath import RunPathError
 from pysaslauthd.master.supervisor import Supervisor, hold_signals
@@ -84,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logs.configure(verbose=False, syslog=Settings().syslog_socket, stderr=True)
         _log_lines(str(error))
         return EXIT_FAILURE
-    logs.configure(verbose=options.verbose, syslog=options.settings.syslog_socket, stderr=True)
+    _configure_logs(options)
     try:
         return _start(configuration, options)
     except StartError as error:
@@ -92,13 +99,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.status
 
 
+def _configure_logs(options: Options) -> None:
+    """As the settings say. Until it is in the background, standard error has all: somebody waits there for the start."""
+    settings = options.settings
+    to = settings.log_to or AS_THE_ORIGINAL
+    logs.configure(
+        verbose=options.verbose,
+        syslog=settings.syslog_socket if SYSLOG in to else None,
+        journal=settings.journal_socket if JOURNAL in to else None,
+        stderr=STDERR in to or not options.foreground,
+        log_format=settings.log_format,
+    )
+
+
 def _examine(line: CommandLine) -> int:
     """What does not start a daemon."""
     logs.configure(verbose=False, syslog=None, stderr=True)
     if line.imported is not None:
         return examine.convert(line.imported)
-    run = examine.check if line.action is Action.CHECK else examine.show
-    return run(Configuration(line))
+    configuration = Configuration(line)
+    if line.action is Action.GET:
+        return examine.get(configuration, line.wanted)
+    return _EXAMINERS[line.action](configuration)
+
+
+_EXAMINERS = {
+    Action.CHECK: examine.check,
+    Action.SHOW: examine.show,
+    Action.STATUS: service.status,
+    Action.STOP: service.stop,
+    Action.RELOAD: service.reload,
+}
 
 
 def _secure_standard_streams() -> None:
@@ -126,6 +157,8 @@ def _start(configuration: Configuration, options: Options) -> int:
         log.warning(warning)
     _log_options(options)
     os.umask(UMASK)
+    # Before it holds a lock: by its name it is told from others who do.
+    kernel.set_name(MASTER_NAME)
     with _start_lock(options.run_path / START_LOCK):
         if lock_owner(options.run_path / PID_FILE) is not None:
             raise StartError(_ANOTHER_INSTANCE, EXIT_ALREADY_RUNNING)
@@ -210,7 +243,7 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
     log.info(f"master pid is: {os.getpid()}")
     try:
         user, warning = privileges.unprivileged_user(options.user)
-        modules = {row.name: _imported(row) for row in options.mechanisms}
+        modules = {row.name: _imported(row) for row in (*options.mechanisms, COMPARISON)}
         scrapes = metrics_port.listening(options.settings.metrics_port)
         entrances = sockets.made(sockets.wanted(options), starter.sockets, control=options.control_socket)
     except LookupError as error:
@@ -227,7 +260,6 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
     for text in filter(None, (warning, *(privileges.missing_rights(pool.rights) for pool in plan.pools))):
         log.warning(text)
     try:
-        kernel.set_name("pysasl-master")
         privileges.forbid_cores()
         if not any(pool.rights.keeps_all for pool in plan.pools):
             kernel.forbid_new_privileges()  # which a child could not undo

@@ -1,4 +1,4 @@
-"""``pysaslauthd --check``, ``--show-config`` and ``--import``: what would count, without a daemon."""
+"""``pysaslauthd --check``, ``--show-config``, ``--get`` and ``--import``: what would count, without a daemon."""
 
 import importlib
 import os
@@ -16,7 +16,8 @@ from pysaslauthd.config.declared import DECLARED
 from pysaslauthd.config.defaults_file import read_defaults
 from pysaslauthd.config.given import DEFAULT, Effective
 from pysaslauthd.config.options import EXIT_FAILURE, SOCKET_NAME, OptionError, Options
-from pysaslauthd.config.socket_tables import LONGEST_SOCKET_PATH, SocketTable
+from pysaslauthd.config.settings import LONGEST_SOCKET_PATH
+from pysaslauthd.config.socket_tables import SocketTable
 from pysaslauthd.config.weak import weaknesses
 from pysaslauthd.config.written import written, written_chain, written_socket
 from pysaslauthd.master import places, privileges
@@ -126,7 +127,7 @@ class _Report:
             self.errors.append(str(error.args[0]))
             return
         self.warnings += filter(None, (warning,))
-        for options in self._options.split():
+        for options in self._options.pools():
             self._add_one(options, user)
 
     def _add_one(self, options: Options, user: User | None) -> None:
@@ -137,13 +138,24 @@ class _Report:
             return
         self.warnings += filter(None, (privileges.missing_rights(worker_rights(options, user)),))
         path = options.configuration
-        if path is not None and os.geteuid() != 0 and path.exists() and not os.access(path, os.R_OK):
+        if path is not None and _is_forbidden(path):
             self.warnings.append(f"{path}: not checked, as this user cannot read it")
             return
         files, found = files_of(options, user, module)
         files.close()
         self.errors += found.errors
         self.warnings += found.warnings
+
+
+def _is_forbidden(path: Path) -> bool:
+    """Whether it is there, or may be, for others than this user."""
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def show(configuration: Configuration) -> int:
@@ -154,6 +166,18 @@ def show(configuration: Configuration) -> int:
         return _told(str(error).splitlines(), [])
     for line in (*written(effective.values()), *_notes(effective), *_tables(effective)):
         print(line)
+    return 0
+
+
+def get(configuration: Configuration, name: str) -> int:
+    """Print what counts for the setting ``name``, for a script: text and paths without quotes, nothing for what is not set."""
+    try:
+        effective = configuration.read()
+    except OptionError as error:
+        return _told(str(error).splitlines(), [])
+    ((declared, value),) = ((each, value) for each, value, _ in effective.values() if each.name == name)
+    text = str(value) if isinstance(value, str | Path) else declared.in_toml(value)
+    print("" if value is None else text)
     return 0
 
 

@@ -15,7 +15,7 @@ from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import counted
 
-VERSION = 4
+VERSION = 5
 """Raised with each change of a message in this module or in ``verbs``."""
 
 LARGEST_PACKET = 0x20000
@@ -28,8 +28,8 @@ MOST_DETAILS = 32
 """Lines for the log at debug that one answer may bring."""
 
 _KIND_LOGIN, _KIND_EXPLAIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"E", b"P", b"S", b"R"
-_LOGIN = struct.Struct("!cQ?5H")
-"""Kind, id, whether there is a client address, and the lengths of the fields, which follow."""
+_LOGIN = struct.Struct("!cQQ??5H")
+"""Kind, id, request id, whether it yields, whether there is a client address, and the lengths of the fields, which follow."""
 _STATUS = struct.Struct("!cHII")
 _RESULT = struct.Struct("!cQBBII?")
 _LENGTH = struct.Struct("!H")
@@ -51,11 +51,17 @@ class MessageError(Exception):
 
 
 class Login(NamedTuple):
-    """Front to worker: check this. ``id`` is never used twice in a generation."""
+    """Front to worker: check this. ``id`` is never used twice in a generation.
+
+    ``request_id`` is for the log: whose question it is. One that ``yields`` may wait for the processor, as
+    nothing says that it is no guess.
+    """
 
     id: int
     identity: Identity
     password: Secret
+    request_id: int = 0
+    yields: bool = False
 
 
 class Explain(NamedTuple):
@@ -68,6 +74,8 @@ class Explain(NamedTuple):
     id: int
     identity: Identity
     password: Secret
+    request_id: int = 0
+    yields: bool = False
 
 
 class Probe(NamedTuple):
@@ -106,6 +114,8 @@ def encode_login(message: Login | Explain) -> bytes:
         header = _LOGIN.pack(
             _KIND_LOGIN if isinstance(message, Login) else _KIND_EXPLAIN,
             message.id,
+            message.request_id,
+            message.yields,
             client_address is not None,
             len(login),
             len(password),
@@ -154,7 +164,7 @@ def decode_for_worker(packet: bytes) -> Login | Explain | Probe:
     if packet[:1] not in {_KIND_LOGIN, _KIND_EXPLAIN}:
         raise MessageError(f"unknown message {packet[:1]!r} from the front")
     try:
-        _, number, has_address, *lengths = _LOGIN.unpack_from(packet)
+        _, number, request_id, yields, has_address, *lengths = _LOGIN.unpack_from(packet)
     except struct.error:
         raise MessageError("short login message") from None
     fields = []
@@ -169,7 +179,7 @@ def decode_for_worker(packet: bytes) -> Login | Explain | Probe:
         raise MessageError("login message with an address that is none")
     identity = Identity(login, service, realm, address if has_address else None)
     kind = Login if packet[:1] == _KIND_LOGIN else Explain
-    return kind(number, identity, Secret(password))
+    return kind(number, identity, Secret(password), request_id, yields)
 
 
 def decode_for_front(packet: bytes) -> Status | Result:

@@ -17,7 +17,7 @@ from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import Limits, Request
 from pysaslauthd.front.chain import Link, final, reason_to_go_on, ticket_for
 from pysaslauthd.front.gate import Course, Gate
-from pysaslauthd.front.ticket import Ticket
+from pysaslauthd.front.ticket import Caller, Ticket
 
 FIELDS = ("login", "password", "service", "realm", "address")
 """What an order has of a request; login has to be there, and none may be empty but service and realm."""
@@ -30,8 +30,12 @@ UNDECIDED = "undecided"
 class _Waiting:
     """The administrator, as far as the waiting room is concerned."""
 
-    def __init__(self, answer: "asyncio.Future[tuple[Ticket, Answer]]") -> None:
+    caller = Caller(0, 0, 0)
+    """No client's: what the log says of a request is not said of an explanation."""
+
+    def __init__(self, answer: "asyncio.Future[tuple[Ticket, Answer]]", asked_at: float) -> None:
         self._answer = answer
+        self.asked_at = asked_at
 
     def may_wait(self) -> bool:
         """See :class:`Asker`. There are few administrators."""
@@ -107,7 +111,7 @@ class Explanations:
             if not over.done():
                 over.set_result((ticket, answer))
 
-        ticket = ticket_for(link, course.question, password, [_Waiting(over)], end)
+        ticket = ticket_for(link, course.question, password, [_Waiting(over, self._loop.time())], end)
         ticket.is_to_explain = True
         link.room.submit(ticket)
         return await over

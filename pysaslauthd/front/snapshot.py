@@ -1,6 +1,6 @@
 """The numbers of one moment, from all who have some."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 from pysaslauthd import __version__
 from pysaslauthd.core.control import Line
@@ -8,6 +8,7 @@ from pysaslauthd.front import exposition, metrics
 from pysaslauthd.front.histogram import BOUNDS, Histogram
 from pysaslauthd.front.metrics import Distribution, Family, Metric, Sample
 from pysaslauthd.front.outcome import Way
+from pysaslauthd.front.pool import Pool
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.status import Parts, Status
 
@@ -65,35 +66,29 @@ class Observatory:
         }
 
     def _of_workers(self) -> dict[Metric, tuple[Sample, ...] | tuple[Distribution, ...]]:
-        parts = self._parts
+        pools = self._parts.pools
         counts = self._statistics.workers
-        pools = zip(parts.names, parts.pools, strict=True)
-        states = (((name, state), count) for name, pool in pools for state, count in pool.census().items())
-        lost = (((name, cause), count) for name in parts.names for cause, count in counts[name].lost.items())
+        states = (((each.name, state), count) for each in pools for state, count in each.census().items())
+        lost = (
+            ((each.name, cause), count) for each in pools for cause, count in counts[each.name].lost.items()
+        )
         return {
-            metrics.QUEUED: self._each(map(len, parts.rooms)),
-            metrics.WAITED: self._histograms(room.waited for room in parts.rooms),
-            metrics.TOOK: self._histograms(room.took for room in parts.rooms),
+            metrics.QUEUED: self._each(lambda pool: pool.waiting),
+            metrics.WAITED: self._histograms(lambda pool: pool.waited),
+            metrics.TOOK: self._histograms(lambda pool: pool.took),
             metrics.WORKERS: _samples(states),
-            metrics.WORKERS_STARTED: self._each(counts[name].started for name in parts.names),
-            metrics.WORKERS_RETIRED: self._each(counts[name].retired for name in parts.names),
+            metrics.WORKERS_STARTED: self._each(lambda pool: counts[pool.name].started),
+            metrics.WORKERS_RETIRED: self._each(lambda pool: counts[pool.name].retired),
             metrics.WORKERS_LOST: _samples(lost),
         }
 
-    def _each(self, values: Iterable[float]) -> tuple[Sample, ...]:
-        """One for each mechanism, in the order of the front's parts."""
-        return _samples(((name,), value) for name, value in zip(self._parts.names, values, strict=True))
+    def _each(self, value: Callable[[Pool], float]) -> tuple[Sample, ...]:
+        """One for each mechanism."""
+        return _samples(((pool.name,), value(pool)) for pool in self._parts.pools)
 
-    def _histograms(self, histograms: Iterable[Histogram]) -> tuple[Distribution, ...]:
-        named = zip(self._parts.names, histograms, strict=True)
-        return tuple(
-            Distribution((name,), BOUNDS, each.cumulative(), each.sum)
-            for name, each in sorted(named, key=_name)
-        )
-
-
-def _name(named: tuple[str, Histogram]) -> str:
-    return named[0]
+    def _histograms(self, which: Callable[[Pool], Histogram]) -> tuple[Distribution, ...]:
+        histograms = sorted((pool.name, which(pool)) for pool in self._parts.pools)
+        return tuple(Distribution((name,), BOUNDS, each.cumulative(), each.sum) for name, each in histograms)
 
 
 def _single(value: float) -> tuple[Sample, ...]:

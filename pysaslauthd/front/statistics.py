@@ -84,6 +84,10 @@ class Statistics:
         "Clients closed to make room: silent ones, or refused ones before they heard of it."
     )
     unheard: int = _counted("Answers whose client had gone.")
+    compared_equal: int = _counted("Logins of which another saslauthd said the same as ours.")
+    compared_different: int = _counted("Logins of which it said something else.")
+    compared_unavailable: int = _counted("Logins of which it, or ours, could not say.")
+    compared_dropped: int = _counted("Logins of which it was not asked, as it was too slow.")
     logins: dict[Kind, Tally] = dataclasses.field(default_factory=lambda: defaultdict(Tally))
     """Those that got an answer."""
     shed: Counter[str] = dataclasses.field(default_factory=Counter)

@@ -10,6 +10,7 @@ from collections import deque
 
 import uvloop
 
+from pysaslauthd import logs
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Answer, Cause, unavailable
 from pysaslauthd.core.messages import Explain, Login, Probe, Result
@@ -54,7 +55,8 @@ class _Worker:
     def run(self) -> None:
         """Until the front closes its end."""
         self._loop.call_soon(self._begin)
-        self._loop.run_forever()
+        with logs.counting_repeats(self._loop.call_later):
+            self._loop.run_forever()
         if self._failure is not None:
             raise self._failure
 
@@ -104,7 +106,7 @@ class _Worker:
         except asyncio.CancelledError:
             return steps.of(unavailable(Cause.DEADLINE, f"no answer within {self._limit:g} s"))
         except Exception as error:  # noqa: BLE001  (a bug in a mechanism is one login's misfortune, not the worker's)
-            return steps.of(failed(error))
+            return steps.of(failed(error, login))
 
     def _say(self, packet: bytes) -> None:
         # Bounded by the logins that the front may give us at a time.

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from support.namespaces import in_network_of
 from support.packages import cannot_run, need_program, need_root
 from support.unpacked import CACHE, unpacked
 from support.waiting import wait_until
@@ -35,7 +36,6 @@ _ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
 }
 
-# The first process there reaps whom others leave behind: with CHLD ignored, the kernel does it for it.
 _BOOT = r"""
 set -e
 root=$1 layers=$2 upper=$3 work=$4 hostname=$5
@@ -66,8 +66,6 @@ hostname "$hostname"
 printf '127.0.0.1 localhost %s\n' "$hostname" >"$root/etc/hosts"
 chroot "$root" ip link set lo up
 : >"$root/dev/booted"
-trap '' CHLD
-exec chroot "$root" sleep infinity
 """
 
 
@@ -83,6 +81,11 @@ class Machine:
     ``binds`` maps places in it, as absolute paths, to files or directories of the host, which are there to be read.
     With ``network`` it shares the host's, which is for downloads.
     """
+
+    # It reaps whom others leave behind: with CHLD ignored, the kernel does it for it. (A trap does not do: dash keeps CHLD
+    # for itself.) Who is not reaped counts as running for init scripts.
+    first_program = """exec env --ignore-signal=CHLD chroot "$root" sleep infinity"""
+    """By which the shell that made the machine, ``$root``, becomes its first process."""
 
     def __init__(
         self, layer: Layer, *, binds: Mapping[str, Path] | None = None, network: bool = False
@@ -105,7 +108,7 @@ class Machine:
         binds = [str(word) for place, file in self._binds.items() for word in (file, place)]
         layers = ":".join(str(each) for each in reversed(self._layer.directories))
         places = [self.directory / "root", layers, self.changes, self.directory / "work"]
-        boot = ["sh", "-c", _BOOT, "sh", *map(str, places), HOSTNAME, *binds]
+        boot = ["sh", "-c", _BOOT + self.first_program, "sh", *map(str, places), HOSTNAME, *binds]
         namespaces = ["--mount", "--uts", "--ipc", "--pid", *(() if self._network else ("--net",))]
         with (self.directory / "boot.log").open("wb") as log:
             # Whatever becomes of us, nothing of it stays.
@@ -145,6 +148,14 @@ class Machine:
             for process in self._started:
                 process.wait()
         _remove(self.directory)
+
+    @property
+    def root(self) -> Path:
+        """Its files as the host finds them: with what is mounted there, and sockets that can be connected to.
+
+        No directory on the way may be a symbolic link such as ``var/run``: the host would follow it on its own disk.
+        """
+        return Path(f"/proc/{self._first}/root")
 
     def command(self, command: Sequence[str | Path], *, user: str = "") -> list[str]:
         """The command line that runs ``command`` there, by root or by ``user`` with all of his groups."""
@@ -204,6 +215,10 @@ class Machine:
     def read(self, path: str) -> str:
         """What a file there holds."""
         return self.run("cat", path).stdout
+
+    def loopback(self) -> contextlib.AbstractContextManager[None]:
+        """Within it, what this thread connects to is on the loopback there."""
+        return in_network_of(self._first)
 
     def has(self, path: str) -> bool:
         """Whether something has this name there."""

@@ -15,6 +15,7 @@ from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.front import control
 from pysaslauthd.front.control import ControlDesk, Limits, RefusedError
 from support.controlled import connect, order
+from support.log_readers import json_on_standard_error, read_json
 
 Command = Callable[[dict[str, Any]], AsyncGenerator[dict[str, Any], None]]
 
@@ -127,10 +128,12 @@ def test_a_command_says_its_lines_and_that_it_has_ended(stage: Stage) -> None:
 
 
 def test_an_error_of_a_command_costs_nobody_else_anything(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
+    stage: Stage, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert stage.heard("bug") == [{"number": 1}, {"error": "internal error; the log says where"}]
-    assert "internal error: KeyError at test_control_desk.py" in capsys.readouterr().out
+    with json_on_standard_error():
+        assert stage.heard("bug") == [{"number": 1}, {"error": "internal error; the log says where"}]
+    (line,) = map(read_json, capfd.readouterr().err.splitlines())
+    assert str(line["event"]).startswith("internal error: KeyError at test_control_desk.py")
     assert stage.heard("refuse") == [{"error": "not today"}]
     assert stage.heard("count")[-1] == {"end": True}
 

@@ -164,8 +164,12 @@ class TestABrokenFile:
             ("MECH=pam\nSOCKETDIR=run\n", ["2: SOCKETDIR: -m requires an absolute pathname"]),
             ("MECH=pam\nFLAGS='-a ldap'\n", ["2: only one mechanism can be used"]),
             (
-                "MECH=pam\nFLAGS='-h --check'\n",
-                ["2: FLAGS: --help has no place here", "2: FLAGS: --check has no place here"],
+                "MECH=pam\nFLAGS='-h --check --stop'\n",
+                [
+                    "2: FLAGS: --help has no place here",
+                    "2: FLAGS: --check has no place here",
+                    "2: FLAGS: --stop has no place here",
+                ],
             ),
             ("MECH=pam\nFLAGS='--config x'\n", ["2: FLAGS: --config: expected an absolute path"]),
             ("MECH=pam\nFLAGS='-o x=1'\n", ["2: FLAGS: -o x: no such setting"]),
@@ -173,7 +177,7 @@ class TestABrokenFile:
                 debian(MECHANISMS="rimap"),
                 [
                     "10: MECHANISMS: unknown authentication mechanism: rimap",
-                    "10: MECHANISMS: this version has: ldap pam shadow",
+                    "10: MECHANISMS: this version has: ldap pam proxy shadow",
                 ],
             ),
             (
@@ -190,7 +194,7 @@ class TestABrokenFile:
                 "MECHANISMS=pma\nTHREADS=abc\nOPTIONS='-m x -s 0'\nfi\n",
                 [
                     "1: MECHANISMS: unknown authentication mechanism: pma; did you mean pam?",
-                    "1: MECHANISMS: this version has: ldap pam shadow",
+                    "1: MECHANISMS: this version has: ldap pam proxy shadow",
                     "2: THREADS: invalid number of worker processes defined",
                     "3: OPTIONS: -m requires an absolute pathname",
                     "3: OPTIONS: cache size must be positive and non zero",

@@ -23,12 +23,16 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
 class TestBetweenFrontAndWorker:
-    @given(U64, FIELD, FIELD, FIELD, FIELD, st.none() | FIELD)
+    @given(U64, st.tuples(FIELD, FIELD, FIELD, st.none() | FIELD), FIELD, st.booleans())
     def test_a_login_is_read_back(
-        self, number: int, login: bytes, password: bytes, service: bytes, realm: bytes, address: bytes | None
+        self,
+        number: int,
+        identity: tuple[bytes, bytes, bytes, bytes | None],
+        password: bytes,
+        yields: bool,  # noqa: FBT001
     ) -> None:
         for kind in (Login, Explain):
-            sent = kind(number, Identity(login, service, realm, address), Secret(password))
+            sent = kind(number, Identity(*identity), Secret(password), number // 3, yields)
             heard = messages.decode_for_worker(messages.encode_login(sent))
             assert heard == sent
             assert type(heard) is kind
