@@ -85,6 +85,7 @@ class _Worker:
         "first_memory_kib",
         "has_successor",
         "held",
+        "is_suspected",
         "last_word",
         "number",
         "probes",
@@ -102,6 +103,8 @@ class _Worker:
         self.probes: deque[bool] = deque()
         """Of each probe that is not answered yet, whether the answer is for the log."""
         self.last_word = 0.0
+        self.is_suspected = False
+        """Whether it was asked for a sign of life, as it had been silent with logins in hand, and has not said anything since."""
         self.has_successor = False
         self.first_memory_kib = 0
         self.timer: asyncio.TimerHandle | None = None
@@ -135,7 +138,7 @@ class Pool:
         self._coming = 0
         self._next_id = 1
         if options.concurrency > 1:
-            loop.call_later(STALL_LIMIT, self._look_for_stalled)
+            loop.call_later(STALL_LIMIT, self._watch_for_stalled)
         self._fill()
 
     @property
@@ -261,18 +264,24 @@ class Pool:
             worker.probes.append(is_for_log)
             worker.last_word = self._loop.time()
 
-    def _look_for_stalled(self) -> None:
+    def _watch_for_stalled(self) -> None:
+        self._loop.call_later(STALL_LIMIT, self._watch_for_stalled)
+        self.look_for_stalled(self._loop.time())
+
+    def look_for_stalled(self, now: float) -> None:
         """One that has been silent with logins in hand is asked; one that does not even answer that is killed."""
-        self._loop.call_later(STALL_LIMIT, self._look_for_stalled)
-        silent_since = self._loop.time() - STALL_LIMIT
         for worker in list(self._workers.values()):
-            if not worker.held or worker.last_word > silent_since:
+            if not worker.held or worker.last_word > now - STALL_LIMIT:
                 continue
-            if worker.probes or worker.last_word <= silent_since - STALL_LIMIT:
+            if not worker.is_suspected:
+                self._ask(worker, is_for_log=False)
+                worker.is_suspected = True
+                continue
+            while self._receive(worker):
+                pass  # we may have been the ones that slept
+            if worker.is_suspected and worker.number in self._workers:
                 log.error(f"{self._options.name} worker {worker.number} gets nothing done and is killed")
                 self._condemn(worker, losses.STALLED)
-            else:
-                self._ask(worker, is_for_log=False)
 
     def _next_free(self) -> _Worker:
         """The one with the fewest logins; of those that have none the last in the list."""
@@ -311,6 +320,7 @@ class Pool:
             self._lose(worker, losses.DIED)
             return False
         worker.last_word = self._loop.time()
+        worker.is_suspected = False
         try:
             self._hear(worker, messages.decode_for_front(packet))
         except MessageError as error:
