@@ -277,9 +277,9 @@ class Pool:
                 self._ask(worker, is_for_log=False)
                 worker.is_suspected = True
                 continue
-            while self._receive(worker):
-                pass  # we may have been the ones that slept
-            if worker.is_suspected and worker.number in self._workers:
+            if (
+                not self._receive(worker) and worker.number in self._workers
+            ):  # we may have been the ones that slept
                 log.error(f"{self._options.name} worker {worker.number} gets nothing done and is killed")
                 self._condemn(worker, losses.STALLED)
 
