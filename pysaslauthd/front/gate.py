@@ -70,7 +70,7 @@ class Gate:
         self._realm_policy = options.settings.realm_policy
         self._realms = lowered(options.settings.realms)
         self._logs_successes = options.settings.log_successes
-        self._journal = Journal(loop, successes=self._logs_successes)
+        self._journal = Journal(successes=self._logs_successes)
         self._digests = Digests()
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         settings = options.settings

@@ -34,7 +34,7 @@ class Asker(Protocol):
 
     @property
     def asked_at(self) -> float:
-        """When its request was there, in seconds of the loop's clock."""
+        """When its request was there, in seconds of the monotonic clock."""
 
     def may_wait(self) -> bool:
         """Whether there is room for it to wait for an answer; called once, when there is none to be had at once."""
