@@ -99,12 +99,7 @@ def ask(request: Request, *, path: str | Path = DEFAULT_PATH, timeout: float = D
     data = encode_request(request)
     deadline = time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            _connect(connection, path, deadline)
-        except BlockingIOError:
-            raise TimeoutError("nobody accepted") from None
-        except OSError as error:
-            raise NoSocketError(error.errno, error.strerror) from None
+        connect(connection, path, deadline)
         try:
             return _exchange(connection, data, deadline)
         except BlockingIOError:
@@ -132,13 +127,27 @@ class _Collected:
         return Reply(text[:2] == b"OK", text) if text is not None else None
 
 
+def connect(connection: socket.socket, path: str | Path, deadline: float) -> None:
+    """Have a UNIX socket connected by the time ``deadline``, of the monotonic clock; further waits end then, too.
+
+    :raises NoSocketError: nobody to connect to, or no permission.
+    :raises TimeoutError: nobody accepted.
+    """
+    try:
+        _connect(connection, path, deadline)
+    except BlockingIOError:
+        raise TimeoutError("nobody accepted") from None
+    except OSError as error:
+        raise NoSocketError(error.errno, error.strerror) from None
+
+
 def _connect(connection: socket.socket, path: str | Path, deadline: float) -> None:
     """Connect, in the kernel's queue if the daemon's backlog is full.
 
     A signal of the program that called us ends that wait, and Python takes it for a connection; so it is looked at.
     """
     while True:
-        _limit(connection, deadline)
+        limit(connection, deadline)
         connection.connect(str(path))
         try:
             connection.getpeername()
@@ -153,13 +162,13 @@ def _exchange(connection: socket.socket, request: bytes, deadline: float) -> Rep
     connection.sendall(request)
     collected = _Collected()
     while True:
-        _limit(connection, deadline)
+        limit(connection, deadline)
         reply = collected.add(connection.recv(_LARGEST_REPLY))
         if reply is not None:
             return reply
 
 
-def _limit(connection: socket.socket, deadline: float) -> None:
+def limit(connection: socket.socket, deadline: float) -> None:
     """Let connect, send and recv end at the deadline.
 
     Not by settimeout: it makes the socket non-blocking, and then a daemon whose backlog is full for

@@ -73,11 +73,11 @@ def test_a_directory_that_is_down_is_no_wrong_password_where_the_program_can_tel
 
 def test_a_daemon_that_always_says_yes_is_noticed(program: Program, machines: Machines) -> None:
     wrong = {asked for asked, answer in expected(program).items() if answer != program.accepted}
-    with FakeDaemon(b"OK", machines[program.machine].machine.root / program.mux):
+    with FakeDaemon(b"OK", mux=machines[program.machine].machine.root / program.mux):
         assert complaints(program, machines) == dict.fromkeys(wrong, program.accepted)
 
 
 def test_a_daemon_that_always_says_no_is_noticed(program: Program, machines: Machines) -> None:
     wrong = {asked for asked, answer in expected(program).items() if answer != program.refused}
-    with FakeDaemon(b"NO", machines[program.machine].machine.root / program.mux):
+    with FakeDaemon(b"NO", mux=machines[program.machine].machine.root / program.mux):
         assert complaints(program, machines) == dict.fromkeys(wrong, program.refused)

@@ -60,7 +60,7 @@ def names() -> list[str]:
 
 def record(program: Program, machine: Machine) -> list[bytes]:
     """What it sends now, as one read of each connection brings it."""
-    with FakeDaemon(b"OK", machine.root / program.mux) as fake:
+    with FakeDaemon(b"OK", mux=machine.root / program.mux) as fake:
         for typed in TYPED:
             program.login(machine, typed, RIGHT)
     return fake.first_reads

@@ -4,10 +4,23 @@ import shutil
 import socket
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from support.waiting import wait_until
+
+
+@contextmanager
+def log_socket() -> Iterator[tuple[Path, socket.socket]]:
+    """A datagram socket in the place of a log daemon's, and its path, which the test reads itself."""
+    with tempfile.TemporaryDirectory(prefix="psd-") as directory:
+        path = Path(directory) / "log"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+            server.bind(str(path))
+            server.settimeout(10)
+            yield path, server
 
 
 class DevLog:

@@ -51,7 +51,7 @@ def verdict(path: Path, exchange: Exchange) -> str:
         try:
             for number, piece in enumerate(exchange.pieces):
                 if number:
-                    wait_until(lambda: _unread(connection) == 0, f"{exchange.name}: the daemon reads")
+                    wait_until(lambda: unread(connection) == 0, f"{exchange.name}: the daemon reads")
                 connection.sendall(piece)
             if exchange.half_close:
                 connection.shutdown(socket.SHUT_WR)
@@ -61,7 +61,7 @@ def verdict(path: Path, exchange: Exchange) -> str:
     return _word(reply)
 
 
-def _unread(connection: socket.socket) -> int:
+def unread(connection: socket.socket) -> int:
     """Bytes (as the kernel accounts them) that the other side has not read yet."""
     (count,) = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))
     return int(count)
