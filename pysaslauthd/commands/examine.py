@@ -7,14 +7,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from pysaslauthd.commands import metrics_port
 from pysaslauthd.commands.configuration import LARGEST_FILE, Configuration
+from pysaslauthd.commands.metrics_port import MetricsPortError
 from pysaslauthd.commands.planner import files_of, worker_rights
 from pysaslauthd.commands.sockets import UnknownNameError, wanted
 from pysaslauthd.config.declared import DECLARED
 from pysaslauthd.config.defaults_file import read_defaults
 from pysaslauthd.config.given import DEFAULT, Effective
 from pysaslauthd.config.options import EXIT_FAILURE, SOCKET_NAME, OptionError, Options
-from pysaslauthd.config.socket_tables import LONGEST_SOCKET_PATH, SocketTable
+from pysaslauthd.config.settings import LONGEST_SOCKET_PATH
+from pysaslauthd.config.socket_tables import SocketTable
 from pysaslauthd.config.weak import weaknesses
 from pysaslauthd.config.written import written, written_chain, written_socket
 from pysaslauthd.master import places, privileges
@@ -31,6 +34,7 @@ def check(configuration: Configuration) -> int:
     report = _Report(effective)
     report.add_places()
     report.add_sockets()
+    report.add_metrics()
     report.add_weak()
     report.add_mechanism()
     return _told(report.errors, report.warnings)
@@ -97,6 +101,17 @@ class _Report:
         except UnknownNameError as error:
             self.errors += str(error).splitlines()
 
+    def add_metrics(self) -> None:
+        """Where the metrics are to go."""
+        settings = self._options.settings
+        if settings.metrics_file is not None and not settings.metrics_file.parent.is_dir():
+            self.errors.append(self._of("metrics_file", f"{settings.metrics_file.parent} is no directory"))
+        if settings.metrics_port:
+            try:
+                metrics_port.load()
+            except MetricsPortError as error:
+                self.errors.append(str(error))
+
     def add_weak(self) -> None:
         """Settings that somebody may be sorry for."""
         self.warnings += [self._of(name, text) for name, text in weaknesses(self._options)]
@@ -112,7 +127,7 @@ class _Report:
             self.errors.append(str(error.args[0]))
             return
         self.warnings += filter(None, (warning,))
-        for options in self._options.split():
+        for options in self._options.pools():
             self._add_one(options, user)
 
     def _add_one(self, options: Options, user: User | None) -> None:

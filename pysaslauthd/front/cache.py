@@ -4,12 +4,14 @@ In this process's memory only. An entry holds no password but its digest; see :c
 """
 
 import hmac
+import math
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity
+from pysaslauthd.front.statistics import Tally
 
 BUCKETS_PER_SLOT = 6
 BYTES_PER_SLOT = 576
@@ -66,31 +68,39 @@ class CredentialCache:
         self._options = options
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._rejections: OrderedDict[tuple[Key, bytes], _Rejection] = OrderedDict()
-        self._requests: OrderedDict[bytes, tuple[Key, _Entry]] = OrderedDict()
+        self._requests: OrderedDict[bytes, tuple[Key, _Entry, Tally]] = OrderedDict()
         self._epoch = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def recalls(self, request: bytes, now: float) -> bool:
-        """Whether this request, given by its digest, was found right before and still is."""
-        key_and_entry = self._requests.get(request)
-        if key_and_entry is None:
-            return False
-        key, entry = key_and_entry
+    @property
+    def capacity(self) -> int:
+        """Entries that there is room for."""
+        return self._options.capacity
+
+    def recalls(self, request: bytes, now: float) -> Tally | None:
+        """Where it is counted if this request, given by its digest, was found right before and still is; else None."""
+        noted = self._requests.get(request)
+        if noted is None:
+            return None
+        key, entry, tally = noted
         if self._entries.get(key) is not entry or entry.expires <= now:
             del self._requests[request]
-            return False
+            return None
         self._entries.move_to_end(key)
         self._requests.move_to_end(request)
-        return True
+        return tally
 
-    def note(self, request: bytes, key: Key, digest: bytes) -> None:
-        """Have a request, given by its digest, lead to the entry of ``key``, if that is of its password."""
+    def note(self, request: bytes, key: Key, digest: bytes, tally: Tally) -> None:
+        """Have a request, given by its digest, lead to the entry of ``key``, if that is of its password.
+
+        ``tally``: where each time is counted that it is recalled.
+        """
         entry = self._entries.get(key)
         if entry is None or not hmac.compare_digest(entry.digest, digest):
             return  # all was forgotten while it was on its way, and another password may be right by now
-        self._requests[request] = key, entry
+        self._requests[request] = key, entry, tally
         self._requests.move_to_end(request)
         _bound(self._requests, self._options.capacity)
 
@@ -122,6 +132,26 @@ class CredentialCache:
         rejection = self._rejections.get((key, digest))
         return rejection.answer if rejection is not None and rejection.expires > now else None
 
+    def describe(self, key: Key, digest: bytes | None, now: float) -> str:
+        """What is remembered, in words, without using it; of any password if there is no digest."""
+        entry = self._entries.get(key)
+        if (
+            digest is not None
+            and (rejection := self._rejections.get((key, digest)))
+            and rejection.expires > now
+        ):
+            return f"it has this password as wrong{_still(rejection.expires - now)}"
+        if entry is None:
+            return "it has no entry"
+        if digest is None:
+            what = "it has an entry"
+        else:
+            same = hmac.compare_digest(entry.digest, digest)
+            what = "it has this password as right" if same else "it has an entry, of another password"
+        if entry.expires > now:
+            return f"{what}{_still(entry.expires - now)}"
+        return f"{what}, which is too old"
+
     def dispatch(self, now: float) -> Dispatch:
         """To be noted when the mechanism is asked, and given to :meth:`learn` with what it said."""
         return Dispatch(now, self._epoch)
@@ -152,12 +182,23 @@ class CredentialCache:
             self._rejections.move_to_end((key, digest))
             _bound(self._rejections, self._options.capacity)
 
-    def flush(self) -> None:
-        """Forget all, and what is on its way too."""
+    def forget(self, login: bytes) -> int:
+        """Forget what is of one login; how many right passwords that were. What is on its way is for who asked."""
+        for rejected in [each for each in self._rejections if is_of(each[0], login)]:
+            del self._rejections[rejected]
+        gone = [key for key in self._entries if is_of(key, login)]
+        for key in gone:
+            del self._entries[key]
+        return len(gone)
+
+    def flush(self) -> int:
+        """Forget all, and what is on its way too; how many right passwords that were."""
+        count = len(self)
         self._epoch += 1
         self._entries.clear()
         self._rejections.clear()
         self._requests.clear()
+        return count
 
 
 def capacity_of(size: int) -> int:
@@ -178,6 +219,16 @@ def cache_options(options: Options) -> CacheOptions:
 def key_of(identity: Identity) -> Key:
     """What an entry is known by; the client's address is not part of it."""
     return identity.login, identity.realm, identity.service
+
+
+def is_of(key: Key, login: bytes) -> bool:
+    """Whether an entry is of ``login``, which may be given with the entry's realm or without."""
+    name, realm, _ = key
+    return login in {name, name + b"@" + realm} or name == login + b"@" + realm
+
+
+def _still(seconds: float) -> str:
+    return "" if seconds == math.inf else f", for {seconds:.0f} s more"
 
 
 def _bound(entries: OrderedDict[Any, Any], capacity: int) -> None:

@@ -1,27 +1,35 @@
 """The front as a process: its parts, put together around one loop."""
 
 import asyncio
-import dataclasses
 import os
 import resource
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import uvloop
 
 from pysaslauthd import logs
 from pysaslauthd.config.mechanisms import Mechanism
 from pysaslauthd.config.options import Options
+from pysaslauthd.core import state
 from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.verbs import ForFront, ToFront
 from pysaslauthd.descriptors import open_descriptors
+from pysaslauthd.front import comparison
+from pysaslauthd.front.administration import Administration
 from pysaslauthd.front.chain import Chain, Link, Route, Routes, lowered
 from pysaslauthd.front.client import ClientOptions
+from pysaslauthd.front.comparison import Comparison
+from pysaslauthd.front.control import ControlDesk, Limits
+from pysaslauthd.front.explanation import Explanations
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.house import House
 from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.pool import Pool, PoolOptions
+from pysaslauthd.front.publication import Publication
+from pysaslauthd.front.snapshot import Observatory
 from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.front.status import Parts, Status
 from pysaslauthd.front.waiting_room import WaitingOptions, WaitingRoom
 from pysaslauthd.logs import log
 
@@ -31,31 +39,70 @@ EXIT_INTERNAL_ERROR = 70
 SPARE_DESCRIPTORS = 32
 """For loop, log, channel to the master and a little more, beside clients and workers."""
 
+COMMAND_MARGIN = 60.0
+"""Seconds beyond a login's own limits that an administrator's command may take; the longest is a reload."""
 
-def run(channel: socket.socket, entrances: tuple[Entrance, ...], options: Options) -> None:
-    """Serve until the master says drain and the last client has gone, or the master is gone."""
-    _Front(channel, entrances, options).run()
+
+def run(
+    channel: socket.socket,
+    entrances: tuple[Entrance, ...],
+    options: Options,
+    scrapes: socket.socket | None = None,
+) -> None:
+    """Serve until the master says drain and the last client has gone, or the master is gone.
+
+    ``scrapes``: where Prometheus comes by, if anywhere.
+    """
+    _Front(channel, entrances, options, scrapes).run()
 
 
 class _Front:
-    def __init__(self, channel: socket.socket, entrances: tuple[Entrance, ...], options: Options) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        entrances: tuple[Entrance, ...],
+        options: Options,
+        scrapes: socket.socket | None,
+    ) -> None:
         self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(self._on_exception)
         self._statistics = Statistics()
         self._master = MasterLink(self._loop, channel, self._heard, self._loop.stop)
-        self._rooms: list[WaitingRoom] = []
         self._pools: list[Pool] = []
         self._not_ready = len(options.mechanisms)
-        for each in options.split():
-            self._add_mechanism(each)
-        self._gate = Gate(self._loop, self._routes(options), options, self._statistics)
+        self._rooms = [
+            self._add_pool(each, WaitingOptions.of(each), self._one_is_ready) for each in options.split()
+        ]
+        self._comparison = self._compared(options.comparing)
+        self._gate = Gate(
+            self._loop, self._routes(options), options, self._statistics, comparison=self._comparison
+        )
+        clients = tuple(each for each in entrances if not each.is_control)
         self._house = House(
             self._loop,
-            entrances,
+            clients,
             self._gate,
             ClientOptions.of(options.settings),
             room_for_clients(options),
             self._statistics,
+        )
+        parts = Parts(self._house, self._gate, self._pools, clients)
+        self._status = Status(parts)
+        observatory = Observatory(self._statistics, parts, self._status)
+        self._publication = Publication(self._loop, observatory, options.settings, scrapes)
+        self._administration = Administration(self._loop, self._gate, self._master)
+        self._desk = ControlDesk(
+            self._loop,
+            tuple(each for each in entrances if each.is_control),
+            {
+                "status": self._status.command,
+                "stats": observatory.command,
+                "flush": self._administration.flush,
+                "reload": self._administration.reload,
+                "log-level": self._administration.log_level,
+                "explain": Explanations(self._loop, self._gate, options).command,
+            },
+            Limits(options.settings.read_timeout, longest_command(options)),
         )
 
     def _routes(self, options: Options) -> Routes:
@@ -78,8 +125,19 @@ class _Front:
         ]
         return Routes(routes, chain(options.mechanism, None))
 
-    def _add_mechanism(self, options: Options) -> None:
-        room = WaitingRoom(self._loop, WaitingOptions.of(options))
+    def _compared(self, options: Options | None) -> Comparison | None:
+        """What asks another daemon afterwards, if that is wanted; logins are answered whether it can or not."""
+        if options is None:
+            return None
+        room = self._add_pool(options, comparison.waiting_options(options), lambda: None)
+        path, rejected = options.asked_socket, options.settings.compare_rejected
+        assert path is not None
+        return Comparison(self._loop, room, path, self._statistics, rejected=rejected)
+
+    def _add_pool(
+        self, options: Options, waiting: WaitingOptions, on_ready: Callable[[], None]
+    ) -> WaitingRoom:
+        room = WaitingRoom(self._loop, waiting)
         pool = Pool(
             self._loop,
             len(self._pools),
@@ -87,11 +145,11 @@ class _Front:
             self._master,
             room,
             self._statistics,
-            self._one_is_ready,
+            on_ready,
         )
         room.open(pool)
-        self._rooms.append(room)
         self._pools.append(pool)
+        return room
 
     def _one_is_ready(self) -> None:
         self._not_ready -= 1
@@ -100,7 +158,12 @@ class _Front:
 
     def run(self) -> None:
         """Until there is nothing left to do."""
-        self._loop.run_forever()
+        with logs.counting_repeats(self._loop.call_later):
+            self._loop.run_forever()
+            if self._comparison is not None:
+                self._comparison.sum_up()
+            self._publication.end()
+            self._publication.wait()
 
     def _heard(self, message: ForFront, channel: socket.socket | None) -> None:
         match message.verb:
@@ -112,22 +175,47 @@ class _Front:
                 self._master.want(message.pool)
             case ToFront.GONE:
                 self._pools[message.pool].gone(message.number)
-            case ToFront.DRAIN:
-                self._house.drain(self._loop.stop)
-            case ToFront.HAND_OVER:
-                self._house.drain(self._loop.stop, hands_over=True)
+            case ToFront.DRAIN | ToFront.HAND_OVER:
+                self._drain(hands_over=message.verb is ToFront.HAND_OVER)
             case ToFront.PROBE:
                 self._house.probe(self._master.served)
             case ToFront.REPORT:
                 self._report()
             case ToFront.FORGET:
                 self._gate.forget()
+            case ToFront.STATE:
+                self._status.daemon = state.decode(message.text)
+                self._administration.learn(self._status.daemon)
+                self._desk.open()
+                self._publication.begin()
+            case ToFront.RELOADED:
+                self._administration.reloaded(message.number, message.text)
+
+    def _drain(self, *, hands_over: bool) -> None:
+        """Leave when the last client and the last administrator have gone."""
+        left = 2
+
+        def one_is_empty() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                self._loop.stop()
+
+        self._publication.end()
+        self._desk.drain(one_is_empty)
+        self._house.drain(one_is_empty, hands_over=hands_over)
 
     def _report(self) -> None:
-        self._statistics.clients = len(self._house)
-        self._statistics.queued = sum(map(len, self._rooms))
-        counts = dataclasses.asdict(self._statistics)
-        log.info("statistics", process="front", descriptors=len(open_descriptors()), **counts)
+        log.info(
+            "statistics",
+            process="front",
+            descriptors=len(open_descriptors()),
+            clients=len(self._house),
+            queued=sum(map(len, self._rooms)),
+            **self._statistics.summary(),
+        )
+        if self._comparison is not None:
+            self._comparison.sum_up()
         for pool in self._pools:
             pool.probe()
 
@@ -139,11 +227,17 @@ class _Front:
         os._exit(EXIT_INTERNAL_ERROR)
 
 
+def longest_command(options: Options) -> float:
+    """Seconds that a command of an administrator may take: as long as a login may, and some more."""
+    settings = options.settings
+    return COMMAND_MARGIN + len(options.mechanisms) * (settings.queue_timeout + settings.login_timeout)
+
+
 def room_for_clients(options: Options) -> int:
     """How many clients may be connected: as many as set, or as many as there are descriptors for."""
     wanted = options.settings.connections
     # Retired workers may still be leaving when their successors are there.
-    others = sum(each.most_workers + each.workers for each in options.split()) + SPARE_DESCRIPTORS
+    others = sum(each.most_workers + each.workers for each in options.pools()) + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted + others:
         soft = wanted + others if hard == resource.RLIM_INFINITY else min(wanted + others, hard)

@@ -2,7 +2,7 @@
 
 Channels are made for a generation and never outlive it. When its front ends, its workers are
 killed, so no answer that was meant for one client can ever reach another; the supervisor then
-starts the next generation. The front is not trusted: it may say five verbs of fixed size, numbers
+starts the next generation. The front is not trusted: it may say a few verbs of fixed size, numbers
 and rates are clamped, and anything else ends it.
 """
 
@@ -14,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pysaslauthd.core import verbs
+from pysaslauthd.core import state, verbs
 from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.messages import LARGEST_PACKET, VERSION, MessageError
+from pysaslauthd.core.state import LONGEST_REASON, State
 from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
-from pysaslauthd.logs import log
+from pysaslauthd.logs import LEVELS, log
 from pysaslauthd.master import process
 from pysaslauthd.master.backoff import Backoff
 from pysaslauthd.master.entrances import Entrances
@@ -60,6 +61,8 @@ class FrontPlan(NamedTuple):
 
     rights: Rights
     main: Callable[[socket.socket, tuple[Entrance, ...]], None]
+    descriptors: tuple[int, ...] = ()
+    """What it inherits besides."""
 
 
 class Plan(NamedTuple):
@@ -102,6 +105,7 @@ class Generation:
         # The socket and not each call: Python's send_fds takes flags and forgets them.
         self.channel.setblocking(False)
         self.is_ready = False
+        self._workers_lost = 0
         self.front_ended = False
         self._drain_ends: float | None = None
         self._pools = pools = plan.pools
@@ -115,9 +119,12 @@ class Generation:
         self._last_sign = now
         self._is_probed = False
         self._has_answered = False
+        self._told: State | None = None
+        self._wishes: dict[ToMaster, ForMaster] = {}
         with theirs:
             front, entrances = plan.front, plan.entrances.for_a_front
-            descriptors = (theirs.fileno(), *(each.socket.fileno() for each in entrances))
+            sockets = (theirs, *(each.socket for each in entrances))
+            descriptors = (*(each.fileno() for each in sockets), *front.descriptors)
             try:
                 self.front_pid = process.start(
                     Role(
@@ -155,8 +162,7 @@ class Generation:
         """
         try:
             for _ in range(_VERBS_PER_WAKEUP):
-                # No room for descriptors: the kernel drops them and says so in the flags.
-                packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1)
+                packet, flags = self._received()
                 if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
                     raise MessageError("descriptors or an oversized packet from the front")
                 if not packet:
@@ -170,7 +176,16 @@ class Generation:
             log.error(f"front {self.front_pid} broke the protocol and is killed: {error}")
             self._kill_front()
         except OSError:
-            self._kill_front()  # reset: it ended with our verbs unread
+            self._kill_front()
+
+    def _received(self) -> tuple[bytes, int]:
+        """The next packet and its flags. No room for descriptors: the kernel drops them and says so in the flags."""
+        try:
+            packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1)
+        except ConnectionResetError:
+            # It ended with a verb of ours unread, which is said before what it said itself; once.
+            packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1)
+        return packet, flags
 
     def tick(self, now: float) -> float:
         """Start what is due; the time of the next call if nothing else happens before.
@@ -215,6 +230,8 @@ class Generation:
             _end_session(pid)
         if self.front_ended:
             return True
+        if not has_left(status):
+            self._workers_lost += 1
         if not has_left(status) and worker.number not in self._condemned:
             self._backoffs[worker.pool].died(now)
             if not self.draining:
@@ -248,6 +265,26 @@ class Generation:
         has_answered, self._has_answered = self._has_answered, False
         return has_answered
 
+    def take_lost(self) -> int:
+        """How many workers have ended otherwise than they should while the front lived; each counts once."""
+        lost, self._workers_lost = self._workers_lost, 0
+        return lost
+
+    def inform(self, of: State) -> None:
+        """Have its front answer administrators, and tell it how the daemon is, if it does not know."""
+        if of != self._told:
+            self._told = of
+            self._tell(ForFront(ToFront.STATE, text=state.encode(of)))
+
+    def take_wishes(self) -> list[ForMaster]:
+        """What its front asks of the daemon as a whole since this was called last: of each verb the last."""
+        wishes, self._wishes = self._wishes, {}
+        return list(wishes.values())
+
+    def reloaded(self, number: int, why_not: str) -> None:
+        """Tell its front what became of the reload that it asked for."""
+        self._tell(ForFront(ToFront.RELOADED, number=number, text=why_not[:LONGEST_REASON]))
+
     def report(self) -> None:
         """Have the front log its statistics."""
         self._tell(ForFront(ToFront.REPORT))
@@ -269,10 +306,7 @@ class Generation:
                     raise MessageError(f"message version {message.number}, expected {VERSION}")
                 self.is_ready = True
             case ToMaster.WANT:
-                if message.pool >= len(self._pools):
-                    raise MessageError(f"no pool {message.pool}")
-                limit = self._pools[message.pool].limit
-                self._wanted[message.pool] = min(self._wanted[message.pool] + 1, limit)
+                self._want(message.pool)
             case ToMaster.KILL:
                 if not 0 < message.number < self._next_number:
                     raise MessageError(f"no worker {message.number}")
@@ -283,6 +317,18 @@ class Generation:
                 if not self._is_probed:
                     raise MessageError("an answer to a probe nobody sent")
                 self._is_probed, self._has_answered = False, True
+            case ToMaster.RELOAD | ToMaster.LEVEL:
+                self._wish(message)
+
+    def _want(self, pool: int) -> None:
+        if pool >= len(self._pools):
+            raise MessageError(f"no pool {pool}")
+        self._wanted[pool] = min(self._wanted[pool] + 1, self._pools[pool].limit)
+
+    def _wish(self, message: ForMaster) -> None:
+        if message.verb is ToMaster.LEVEL and message.number >= len(LEVELS):
+            raise MessageError(f"no level {message.number}")
+        self._wishes[message.verb] = message
 
     def _start_worker(self, pool: int, now: float) -> None:
         plan = self._pools[pool]

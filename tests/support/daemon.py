@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -133,6 +133,15 @@ class Daemon:
         (front,) = self.children(FRONT)
         return front
 
+    def kill_front(self) -> None:
+        """Afterwards there is another, with its workers."""
+        before = self.front().pid
+        os.kill(before, signal.SIGKILL)
+        wait_until(
+            lambda: [each.pid for each in self.children(FRONT)] not in ([], [before]), "there is a new front"
+        )
+        wait_until(lambda: len(self.children(WORKER)) == self._workers, "it has its workers")
+
     def statistics(self) -> list[dict[str, str]]:
         """What the processes say of themselves on USR1: master, front, then each idle worker."""
         return wait_until(self._try_statistics, "all processes report their statistics")
@@ -161,6 +170,18 @@ class Daemon:
             return self.ask(b"nobody-at-all", b"x") == "NO"
         except OSError:
             return False
+
+
+def hashes(daemon: Daemon) -> int:
+    """How many logins the workers have had, those of the start included."""
+    return sum(int(report["served"]) for report in daemon.statistics() if "served" in report)
+
+
+def asked(daemon: Daemon, do: Callable[[], object]) -> int:
+    """How many logins the workers got while ``do`` ran."""
+    before = hashes(daemon)
+    do()
+    return hashes(daemon) - before
 
 
 def _table(fields: str) -> dict[str, str]:

@@ -20,7 +20,8 @@ DEFAULT = "/etc/default/pysaslauthd"
 SYSCONFIG = "/etc/sysconfig/pysaslauthd"
 PID_FILE = "/run/saslauthd/saslauthd.pid"
 
-SHELLS = (("dash",), ("bash", "--posix"), ("busybox", "sh"))
+SHELLS = (("bash", "--posix"), ("busybox", "sh"))
+"""Besides dash, which all other tests run it with, as Debian does."""
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ class TestAnAdministrator:
         assert (status(machine, "stop"), ask(machine), status(machine, "status")) == (0, "", 3)
         assert not machine.has(PID_FILE)
 
-    def test_starts_it_with_each_shell(self, machine: Machine) -> None:
+    def test_starts_it_with_other_shells(self, machine: Machine) -> None:
         add_user(machine)
         for shell in SHELLS:
             for action, expected in (("start", 0), ("status", 0), ("restart", 0), ("bogus", 3), ("stop", 0)):

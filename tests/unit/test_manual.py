@@ -1,5 +1,6 @@
 """The manual pages say what the code does: every option, key, default, limit, signal, variable and exit status, and no other."""
 
+import argparse
 import dataclasses
 import re
 import signal
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import pysaslauthd
-from pysaslauthd.commands import check
+from pysaslauthd.commands import check, control, top
 from pysaslauthd.config.command_line import DEFAULT_FILE, FLAGS
 from pysaslauthd.config.declared import DECLARED, Declared
 from pysaslauthd.config.ldap_conf import read_ldap_conf
@@ -28,6 +29,7 @@ from pysaslauthd.config.options import (
 from pysaslauthd.config.settings import SettingError
 from pysaslauthd.config.toml_file import read_toml
 from pysaslauthd.core.secret import Secret
+from pysaslauthd.front.metrics import METRICS
 from pysaslauthd.master.activation import inherited_sockets
 from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.supervisor import hold_signals
@@ -37,6 +39,7 @@ PAGES = Path(__file__).parents[2] / "packaging/man"
 DAEMON = (PAGES / "pysaslauthd.8").read_text()
 SETTINGS = (PAGES / "pysaslauthd.toml.5").read_text()
 LDAP = (PAGES / "pysaslauthd-ldap.5").read_text()
+CONTROL = (PAGES / "pysaslauthctl.8").read_text()
 CHECK = (PAGES / "testpysaslauthd.8").read_text()
 
 DEFAULT = re.compile(r"^Default: (\[.*?\]|.*?)(?:[;,](?: .*)?|\.)$", re.MULTILINE)
@@ -245,7 +248,76 @@ class TestTestpysaslauthd:
         assert stated == [0, check.EXIT_USAGE, check.EXIT_NOT_OK]
 
 
-@pytest.mark.parametrize("page", [DAEMON, CHECK], ids=["pysaslauthd", "testpysaslauthd"])
+def option_forms(parser: argparse.ArgumentParser) -> list[list[str]]:
+    """The options of a parser, each with its forms."""
+    actions = parser._actions  # noqa: SLF001  (argparse has no other way to ask)
+    return [list(action.option_strings) for action in actions if action.option_strings]
+
+
+def own_parser(subcommand: control.Subcommand) -> argparse.ArgumentParser:
+    """What stands behind a subcommand."""
+    parser = argparse.ArgumentParser(add_help=False)
+    subcommand.arguments(parser)
+    return parser
+
+
+def option_heads(parser: argparse.ArgumentParser) -> set[str]:
+    """The options of a parser as they stand at the heads of their paragraphs."""
+    return {
+        " , ".join(
+            f"Fl {each[1:]}{'' if action.nargs == 0 else f' Ar {action.metavar}'}"
+            for each in action.option_strings
+        )
+        for action in parser._actions  # noqa: SLF001  (argparse has no other way to ask)
+        if action.option_strings
+    }
+
+
+class TestPysaslauthctl:
+    OPTIONS = items(chapter(CONTROL, "DESCRIPTION"))
+    COMMANDS = items(chapter(CONTROL, "COMMANDS"))
+
+    def test_has_every_option(self) -> None:
+        assert {item.head for item in self.OPTIONS} == option_heads(control.parser())
+        assert set(re.findall(r"Fl (\S+)", chapter(CONTROL, "SYNOPSIS"))) == {"m", "-socket"}
+
+    def test_states_the_defaults_of_the_code(self) -> None:
+        assert [item.default for item in self.OPTIONS if item.default] == [str(DEFAULT_RUN_PATH)]
+
+    def test_has_every_command_with_its_options(self) -> None:
+        commands = {item.head.split()[1]: item.head for item in self.COMMANDS}
+        assert list(commands) == [each.name for each in control.SUBCOMMANDS]
+        for each in control.SUBCOMMANDS:
+            stated = re.findall(r"Fl (\S+)", commands[each.name])
+            expected = option_forms(own_parser(each))
+            assert len(stated) == len(expected)
+            assert all({option[1:] for option in forms} & set(stated) for forms in expected)
+
+    def test_has_every_metric_with_its_labels_and_what_it_is(self) -> None:
+        stated = [(item.head, " ".join(item.text.split())) for item in items(chapter(CONTROL, "METRICS"))]
+        for (head, text), metric in zip(stated, METRICS, strict=True):
+            labels = f" Pq Li {' , '.join(metric.labels)}" if metric.labels else ""
+            assert head == f"Ic {metric.exposed}{labels}"
+            assert text.startswith(f"{metric.kind.capitalize()}. {metric.help}")
+
+    def test_states_the_limits_of_top(self) -> None:
+        (item,) = (item for item in self.COMMANDS if item.head.startswith("Ic top"))
+        limits = f"from {top.SHORTEST_INTERVAL:g} to {top.LONGEST_INTERVAL:.0f}, or {top.DEFAULT_INTERVAL:g}."
+        assert limits in " ".join(item.text.split())
+
+    def test_has_every_exit_status(self) -> None:
+        stated = [int(item.head) for item in items(chapter(CONTROL, "EXIT STATUS"))]
+        assert stated == [
+            control.EXIT_DONE,
+            control.EXIT_FAILED,
+            control.EXIT_USAGE,
+            control.EXIT_NO_DAEMON,
+        ]
+
+
+@pytest.mark.parametrize(
+    "page", [DAEMON, CHECK, CONTROL], ids=["pysaslauthd", "testpysaslauthd", "pysaslauthctl"]
+)
 def test_the_lines_that_are_explained_are_those_of_the_code(page: str) -> None:
     sources = "".join(path.read_text() for path in sorted(PACKAGE.rglob("*.py")))
     sources = re.sub(r"\{'s' if [^}]*\}", "s", sources)
@@ -270,7 +342,10 @@ class TestEachPage:
         assert named <= {each.name for each in PAGES.iterdir()}
 
     def test_names_no_option_that_nobody_has(self, path: Path) -> None:
-        if path.name.startswith("test"):
+        if path.name.startswith("pysaslauthctl"):
+            parsers = [control.parser(), *map(own_parser, control.SUBCOMMANDS)]
+            known = {each[1:] for parser in parsers for forms in option_forms(parser) for each in forms}
+        elif path.name.startswith("test"):
             known = {*check.LETTERS, *(f"-{word.rstrip('=')}" for word in check.WORDS)}
         else:
             known = {name for flag in FLAGS for name in (flag.letter, f"-{flag.name}")}

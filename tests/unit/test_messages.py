@@ -8,7 +8,7 @@ from pysaslauthd.config.settings import Settings
 from pysaslauthd.core import messages, verbs
 from pysaslauthd.core.answer import Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity, RealmPolicy, identify
-from pysaslauthd.core.messages import SAYABLE, Login, MessageError, Probe, Result, Status
+from pysaslauthd.core.messages import SAYABLE, Explain, Login, MessageError, Probe, Result, Status
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
 from pysaslauthd.core.wire import Request
@@ -23,12 +23,19 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
 class TestBetweenFrontAndWorker:
-    @given(U64, FIELD, FIELD, FIELD, FIELD, st.none() | FIELD)
+    @given(U64, st.tuples(FIELD, FIELD, FIELD, st.none() | FIELD), FIELD, st.booleans())
     def test_a_login_is_read_back(
-        self, number: int, login: bytes, password: bytes, service: bytes, realm: bytes, address: bytes | None
+        self,
+        number: int,
+        identity: tuple[bytes, bytes, bytes, bytes | None],
+        password: bytes,
+        yields: bool,  # noqa: FBT001
     ) -> None:
-        sent = Login(number, Identity(login, service, realm, address), Secret(password))
-        assert messages.decode_for_worker(messages.encode_login(sent)) == sent
+        for kind in (Login, Explain):
+            sent = kind(number, Identity(*identity), Secret(password), number // 3, yields)
+            heard = messages.decode_for_worker(messages.encode_login(sent))
+            assert heard == sent
+            assert type(heard) is kind
 
     @given(
         U64,
@@ -108,16 +115,15 @@ class TestBetweenFrontAndMaster:
         assert len(packet) == verbs.SIZE
         assert verbs.decode_for_master(packet) == sent
 
-    @given(st.sampled_from(ToFront), st.integers(0, 65535), U32)
-    def test_a_verb_to_the_front_is_read_back(self, verb: ToFront, pool: int, number: int) -> None:
-        sent = ForFront(verb, pool, number)
+    @given(st.sampled_from(ToFront), st.integers(0, 65535), U32, st.text(max_size=1000))
+    def test_a_verb_to_the_front_is_read_back(self, verb: ToFront, pool: int, number: int, text: str) -> None:
+        sent = ForFront(verb, pool, number, text)
         assert verbs.decode_for_front(verbs.encode(sent)) == sent
 
     @given(st.binary(max_size=20))
     def test_any_bytes_are_a_verb_or_an_error(self, packet: bytes) -> None:
-        for decode in (verbs.decode_for_master, verbs.decode_for_front):
-            try:
-                decode(packet)
-            except MessageError:
-                continue
+        with contextlib.suppress(MessageError):
+            verbs.decode_for_master(packet)
             assert len(packet) == verbs.SIZE
+        with contextlib.suppress(MessageError):
+            assert verbs.encode(verbs.decode_for_front(packet)) == bytes((packet[0], 0)) + packet[2:]
