@@ -39,7 +39,7 @@ deb: $(WHEELS)
 	packaging/build-deb.sh $(WHEELS) dist
 
 rpm: $(WHEELS)
-	packaging/build-rpm.sh $(WHEELS) dist $(notdir $(PYTHON))
+	packaging/build-rpm.sh $(WHEELS) dist $(PYTHON)
 
 $(WHEELS): packaging/requirements.txt
 	packaging/wheels.sh $(PYTHON) $(WHEELS)

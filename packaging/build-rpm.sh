@@ -1,10 +1,10 @@
 #!/bin/sh
-# build-rpm.sh WHEELS DIRECTORY [PYTHON]: the RPMs for that Python (such as python3.11; python3's without it), into
-# DIRECTORY. Needs no network, and root neither.
+# build-rpm.sh WHEELS DIRECTORY PYTHON: the RPMs for the version of that Python, into DIRECTORY. Needs no network, and root
+# neither.
 set -eu
-wheels=$1 directory=$2 python=${3:-}
+wheels=$1 directory=$2 python=$3
 packaging=$(dirname "$0")
-[ -n "$python" ] || python=$(python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+python=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
 version=$("$packaging/version.sh")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

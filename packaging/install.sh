@@ -96,12 +96,14 @@ install_service() {
     put_localised ldap-without-root.conf /usr/share/pysaslauthd/ldap-without-root.conf
 }
 
-# What other programs are told of us. The policies are for who wants to try them, and count nowhere by being there.
+# What other programs are told of us. Jail and policies are for who wants them, and count nowhere by being there.
 install_around() {
     put 644 packaging/completion/pysaslauthd.bash /usr/share/bash-completion/completions/pysaslauthd
     for name in testpysaslauthd pysaslauthctl; do
         ln -s pysaslauthd "$destination/usr/share/bash-completion/completions/$name"
     done
+    put 644 packaging/fail2ban/filter.d/pysaslauthd.conf /etc/fail2ban/filter.d/pysaslauthd.conf
+    put 644 packaging/fail2ban/jail.d/pysaslauthd.conf /usr/share/pysaslauthd/fail2ban/jail.d/pysaslauthd.conf
     put 644 packaging/apparmor/usr.sbin.pysaslauthd /usr/share/pysaslauthd/apparmor/usr.sbin.pysaslauthd
     for file in pysaslauthd.te pysaslauthd.fc; do
         put 644 "packaging/selinux/$file" "/usr/share/pysaslauthd/selinux/$file"

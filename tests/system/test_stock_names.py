@@ -1,13 +1,13 @@
 """From Debian's saslauthd to ours and back, with the README's commands, while Postfix in its chroot and sendmail ask it."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support import smtp
-from support.built import ROOT, packages
+from support.built import packages
+from support.guides import blocks
 from support.leftovers import USERS, Inventory
 from support.machine import Machine, debian
 from support.machine_logins import LOGIN, PASSWORD, WRONG, add_user
@@ -57,19 +57,6 @@ def machine() -> Iterator[Machine]:
         yield machine
 
 
-def commands(heading: str) -> list[str]:
-    """The lines to be typed below a heading of the README."""
-    text = (ROOT / "README.md").read_text()
-    (section,) = re.findall(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
-    return re.findall(r"^    (\S.*)", section, re.MULTILINE)
-
-
-def follow(machine: Machine, line: str) -> None:
-    machine.shell(
-        f"cd /root; {line.replace('apt-get install', 'apt-get install -y -qq --no-install-recommends')}"
-    )
-
-
 def postfix_says(machine: Machine) -> list[int]:
     done = machine.run("python3", "-", LOGIN, PASSWORD, WRONG, given=_PROBE)
     return [int(code) for code in done.stdout.split()]
@@ -98,12 +85,12 @@ def who_answers(machine: Machine) -> set[str]:
 
 
 def test_there_and_back(machine: Machine) -> None:
-    there, back = commands("In the place of Debian's saslauthd")
+    there, back = (block.text for block in blocks("debian-names"))
     both_log_in(machine)
     assert who_answers(machine) == {"saslauthd"}
     before = Inventory(machine)
 
-    follow(machine, there)
+    machine.shell(f"cd /root; {there}")
     assert who_answers(machine) == {"python3.11"}
     both_log_in(machine)
     machine.shell("service saslauthd restart")
@@ -111,7 +98,7 @@ def test_there_and_back(machine: Machine) -> None:
     assert machine.run("testsaslauthd", "-u", LOGIN, "-p", PASSWORD).stdout == '0: OK "Success."\n'
     assert machine.shell("which saslpasswd2").stdout, "what else sasl2-bin has stays"
 
-    follow(machine, back)
+    machine.shell(f"cd /root; {back}")
     assert who_answers(machine) == {"saslauthd"}
     both_log_in(machine)
     machine.shell("apt-get -qq purge -y pysaslauthd pysaslauthd-saslauthd")
