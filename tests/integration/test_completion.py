@@ -45,3 +45,7 @@ def test_what_is_completed(program: str, current: str, previous: str, expected: 
     found = completed(program, current, previous)
     assert expected <= found
     assert all(word.startswith(current) for word in found)
+
+
+def test_a_run_path_is_a_directory() -> None:
+    assert completed("pysaslauthd", "/etc/passw", "-m") == set()

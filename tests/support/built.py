@@ -9,6 +9,7 @@ from pathlib import Path
 
 from support import guides
 from support.machine import Layer, Machine, debian, layer
+from support.packages import need_root
 from support.unpacked import CACHE
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,7 @@ def builder() -> Layer:
 
 def packages() -> Path:
     """The directory of the packages; those of a lower version are in ``lower`` in it."""
+    need_root()
     with tempfile.TemporaryDirectory(prefix="psd-source-") as scratch:
         source = Path(scratch) / "source"
         _call("source.sh", wheels(), source)
