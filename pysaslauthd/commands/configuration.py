@@ -12,6 +12,7 @@ from pathlib import Path
 from pysaslauthd.config.command_line import DEFAULT_FILE, CommandLine
 from pysaslauthd.config.defaults_file import Defaults, read_defaults
 from pysaslauthd.config.given import Effective, Found, combined
+from pysaslauthd.config.options import DEFAULT_RUN_PATH
 from pysaslauthd.config.toml_file import read_toml
 
 LARGEST_FILE = 1 << 20
@@ -29,12 +30,30 @@ class Configuration:
 
         :raises OptionError: one line for each thing that is wrong, in all of them.
         """
+        sources, foreground = self._sources()
+        return combined(sources, foreground=foreground)
+
+    def run_path(self) -> tuple[Path, list[str]]:
+        """Where a daemon is that was started by this, and what is wrong by now where that should be said.
+
+        Who wants to stop it has to find it whatever else is wrong.
+        """
+        path, errors = DEFAULT_RUN_PATH, list[str]()
+        for source in self._sources()[0]:
+            named = [each.value for each in source.given if each.name == "run_path"]
+            if named:
+                assert isinstance(named[-1], Path)
+                path, errors = named[-1], []
+            else:
+                errors += source.errors
+        return path, errors
+
+    def _sources(self) -> tuple[tuple[Found, ...], bool]:
+        """What each source gives, the one that counts most last; and whether to stay in the foreground."""
         line = self._line
         defaults = _defaults(line.defaults) if line.defaults else Defaults(Found())
-        named = line.config or defaults.config
-        return combined(
-            (_settings(named), defaults.found, line.found), foreground=line.foreground or defaults.foreground
-        )
+        settings = _settings(line.config or defaults.config)
+        return (settings, defaults.found, line.found), line.foreground or defaults.foreground
 
 
 def _settings(named: Path | None) -> Found:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from pysaslauthd import logs
-from pysaslauthd.commands import examine, sockets
+from pysaslauthd.commands import examine, service, sockets
 from pysaslauthd.commands.configuration import Configuration
 from pysaslauthd.commands.planner import Planner
 from pysaslauthd.commands.sockets import UnknownNameError
@@ -31,7 +31,14 @@ from pysaslauthd.master import kernel, privileges, process, readiness, runpath
 from pysaslauthd.master.activation import ActivationError, InheritedSocket, inherited_sockets
 from pysaslauthd.master.mux import LiveSocketError
 from pysaslauthd.master.notify import ServiceManager
-from pysaslauthd.master.pidfile import PID_FILE, START_LOCK, LockedByAnotherError, LockFile, lock_owner
+from pysaslauthd.master.pidfile import (
+    MASTER_NAME,
+    PID_FILE,
+    START_LOCK,
+    LockedByAnotherError,
+    LockFile,
+    lock_owner,
+)
 from pysaslauthd.master.readiness import CANNOT_START, Outcome, Readiness
 from pysaslauthd.master.runpath import RunPathError
 from pysaslauthd.master.supervisor import Supervisor, hold_signals
@@ -96,8 +103,19 @@ def _examine(line: CommandLine) -> int:
     logs.configure(verbose=False, syslog=None, stderr=True)
     if line.imported is not None:
         return examine.convert(line.imported)
-    run = examine.check if line.action is Action.CHECK else examine.show
-    return run(Configuration(line))
+    configuration = Configuration(line)
+    if line.action is Action.GET:
+        return examine.get(configuration, line.wanted)
+    return _EXAMINERS[line.action](configuration)
+
+
+_EXAMINERS = {
+    Action.CHECK: examine.check,
+    Action.SHOW: examine.show,
+    Action.STATUS: service.status,
+    Action.STOP: service.stop,
+    Action.RELOAD: service.reload,
+}
 
 
 def _secure_standard_streams() -> None:
@@ -125,6 +143,8 @@ def _start(configuration: Configuration, options: Options) -> int:
         log.warning(warning)
     _log_options(options)
     os.umask(UMASK)
+    # Before it holds a lock: by its name it is told from others who do.
+    kernel.set_name(MASTER_NAME)
     with _start_lock(options.run_path / START_LOCK):
         if lock_owner(options.run_path / PID_FILE) is not None:
             raise StartError(_ANOTHER_INSTANCE, EXIT_ALREADY_RUNNING)
@@ -225,7 +245,6 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
     for text in filter(None, (warning, *(privileges.missing_rights(pool.rights) for pool in plan.pools))):
         log.warning(text)
     try:
-        kernel.set_name("pysasl-master")
         privileges.forbid_cores()
         if not any(pool.rights.keeps_all for pool in plan.pools):
             kernel.forbid_new_privileges()  # which a child could not undo

@@ -1,4 +1,4 @@
-"""``pysaslauthd --check``, ``--show-config`` and ``--import``: what would count, without a daemon."""
+"""``pysaslauthd --check``, ``--show-config``, ``--get`` and ``--import``: what would count, without a daemon."""
 
 import importlib
 import os
@@ -145,6 +145,18 @@ def show(configuration: Configuration) -> int:
         return _told(str(error).splitlines(), [])
     for line in (*written(effective.values()), *_notes(effective), *_tables(effective)):
         print(line)
+    return 0
+
+
+def get(configuration: Configuration, name: str) -> int:
+    """Print what counts for the setting ``name``, for a script: text and paths without quotes, nothing for what is not set."""
+    try:
+        effective = configuration.read()
+    except OptionError as error:
+        return _told(str(error).splitlines(), [])
+    ((declared, value),) = ((each, value) for each, value, _ in effective.values() if each.name == name)
+    text = str(value) if isinstance(value, str | Path) else declared.in_toml(value)
+    print("" if value is None else text)
     return 0
 
 

@@ -33,6 +33,10 @@ class Action(enum.Enum):
     CHECK = "check"
     SHOW = "show-config"
     IMPORT = "import"
+    GET = "get"
+    STATUS = "status"
+    STOP = "stop"
+    RELOAD = "reload"
 
 
 class CommandFlag(NamedTuple):
@@ -63,6 +67,10 @@ _OTHERS = (
     CommandFlag("", "check", "", "say what is wrong or weak, and do no more; exit 1 if anything is wrong"),
     CommandFlag("", "show-config", "", "print what counts, and who said so"),
     CommandFlag("", "import", "file", "print what a file such as --defaults takes as a configuration file"),
+    CommandFlag("", "get", "setting", "print what counts for one setting, alone"),
+    CommandFlag("", "status", "", "say whether a daemon is running on the run path; exit 0 if so"),
+    CommandFlag("", "stop", "", "end it, and wait until it has ended"),
+    CommandFlag("", "reload", "", "have it read its files anew"),
     CommandFlag("v", "version", "", "version and mechanisms"),
     CommandFlag("h", "help", "", "this text"),
     CommandFlag("H", "host", "option", "an old name of -O"),
@@ -95,6 +103,8 @@ class CommandLine(NamedTuple):
     """The configuration file, if one was named."""
     defaults: Path | None = None
     imported: Path | None = None
+    wanted: str = ""
+    """The setting to print."""
 
 
 def read_command_line(arguments: Sequence[str]) -> CommandLine:
@@ -130,6 +140,7 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
         config=file_named(words, "config"),
         defaults=file_named(words, "defaults"),
         imported=file_named(words, "import"),
+        wanted=_setting_named(words),
     )
 
 
@@ -155,6 +166,15 @@ def file_named(words: Iterable[Word], flag: str) -> Path | None:
     """The last file that ``flag`` names, absolute: the daemon changes its directory."""
     named = [value for name, value in words if name == flag]
     return Path(named[-1]).absolute() if named else None
+
+
+def _setting_named(words: Iterable[Word]) -> str:
+    """The last setting that was asked for, by the one name that it has everywhere."""
+    wanted = [value.replace("-", "_") for name, value in words if name == "get"]
+    if wanted and wanted[-1] not in DECLARED:
+        complaint = f"pysaslauthd: --get {wanted[-1]}: no such setting{did_you_mean(wanted[-1], DECLARED)}"
+        raise usage(EXIT_USAGE, complaint)
+    return wanted[-1] if wanted else ""
 
 
 def settings_in(words: Sequence[Word], place: str = "", origin: str = "") -> Found:

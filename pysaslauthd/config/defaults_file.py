@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pysaslauthd.config import command_line
-from pysaslauthd.config.command_line import Word
+from pysaslauthd.config.command_line import Action, Word
 from pysaslauthd.config.complaints import Complaints
 from pysaslauthd.config.given import Found, Given
 from pysaslauthd.config.settings import did_you_mean
@@ -22,7 +22,7 @@ RED_HAT = ("SOCKETDIR", "MECH", "FLAGS")
 DEBIANS_OPTIONS = "-c -m /var/run/saslauthd"
 """What Debian's init script takes for empty ``OPTIONS``."""
 
-_OUT_OF_PLACE = ("help", "version", "check", "show-config", "import", "defaults")
+_OUT_OF_PLACE = ("help", "version", "defaults", *(each.value for each in Action if each is not Action.RUN))
 
 
 class Defaults(NamedTuple):

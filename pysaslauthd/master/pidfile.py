@@ -17,6 +17,9 @@ from typing import Self
 PID_FILE = "saslauthd.pid"
 START_LOCK = "saslauthd.pid.lock"
 
+MASTER_NAME = "pysasl-master"
+"""What ``ps`` calls the process that holds them; saslauthd's own is called otherwise."""
+
 # struct flock of Linux on 64-bit systems: type, whence, start, length, pid.
 _FLOCK = struct.Struct("hhqqi4x")
 
@@ -94,11 +97,19 @@ def _refuse_another_kind(status: os.stat_result) -> None:
 
 
 def lock_owner(path: Path) -> int | None:
-    """The process that holds the lock on ``path``, or None. Never this process itself."""
+    """The process that holds the lock on ``path``, or None, also where nobody can tell. Never this process itself."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return locked_by(path)
     except OSError:
         return None
+
+
+def locked_by(path: Path) -> int | None:
+    """The process that holds the lock on ``path``, or None; a number below one for a process that cannot be seen from here.
+
+    :raises OSError: there is no such file, or it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, question))

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from pysaslauthd.master.pidfile import MASTER_NAME
 from support import mux, processes, shadow
 from support.processes import Process
 from support.waiting import wait_until
 
 LOGIN, PASSWORD, WRONG = b"alice", b"secret-Pass_1", b"wrong-Pass_2"
 
-MASTER, FRONT, WORKER = "pysasl-master", "pysasl-front", "pysasl-shadow"
+MASTER, FRONT, WORKER = MASTER_NAME, "pysasl-front", "pysasl-shadow"
 
 COMMAND = (sys.executable, "-m", "pysaslauthd.commands.daemon")
 
