@@ -49,13 +49,7 @@ def ask(request: Request, *, path: Path = DEFAULT_PATH, timeout: float = DEFAULT
     data = encode_request(request)
     deadline = time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            _limit(connection, deadline)
-            connection.connect(str(path))
-        except BlockingIOError:
-            raise TimeoutError("nobody accepted") from None
-        except OSError as error:
-            raise NoSocketError(error.errno, error.strerror) from None
+        connect(connection, path, deadline)
         try:
             return _exchange(connection, data, deadline)
         except BlockingIOError:
@@ -64,11 +58,26 @@ def ask(request: Request, *, path: Path = DEFAULT_PATH, timeout: float = DEFAULT
             raise NoReplyError(error.errno, "closed without an answer") from None
 
 
+def connect(connection: socket.socket, path: Path, deadline: float) -> None:
+    """Have a UNIX socket connected by the time ``deadline``, of the monotonic clock; further waits end then, too.
+
+    :raises NoSocketError: nobody to connect to, or no permission.
+    :raises TimeoutError: nobody accepted.
+    """
+    try:
+        limit(connection, deadline)
+        connection.connect(str(path))
+    except BlockingIOError:
+        raise TimeoutError("nobody accepted") from None
+    except OSError as error:
+        raise NoSocketError(error.errno, error.strerror) from None
+
+
 def _exchange(connection: socket.socket, request: bytes, deadline: float) -> Reply:
     connection.sendall(request)
     data = b""
     while (text := _decoded(data)) is None:
-        _limit(connection, deadline)
+        limit(connection, deadline)
         chunk = connection.recv(_LARGEST_REPLY)
         if not chunk:
             raise NoReplyError(0, "closed inside its answer" if data else "closed without an answer")
@@ -77,7 +86,7 @@ def _exchange(connection: socket.socket, request: bytes, deadline: float) -> Rep
     return Reply(text[:2] == b"OK", text)
 
 
-def _limit(connection: socket.socket, deadline: float) -> None:
+def limit(connection: socket.socket, deadline: float) -> None:
     """Let connect, send and recv end at the deadline.
 
     Not by settimeout: it makes the socket non-blocking, and then a daemon whose backlog is full for

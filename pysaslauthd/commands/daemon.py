@@ -230,7 +230,7 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
     try:
         user, warning = privileges.unprivileged_user(options.user)
         modules = {row.name: _imported(row) for row in options.mechanisms}
-        entrances = sockets.made(sockets.wanted(options), starter.sockets)
+        entrances = sockets.made(sockets.wanted(options), starter.sockets, control=options.control_socket)
     except LookupError as error:
         raise StartError(str(error.args[0])) from None
     except UnknownNameError as error:

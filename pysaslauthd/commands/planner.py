@@ -87,16 +87,18 @@ class Planner:
                 each.close()
             raise _refused(*found.errors)
         try:
-            entrances = self._entrances(wanted, before)
+            entrances = self._entrances(wanted, options, before)
         except NotReloadedError:
             for each in files:
                 each.close()
             raise
         return self._plan(options, user, files, entrances)
 
-    def _entrances(self, wanted: Iterable[Wanted], before: Plan) -> Entrances:
+    def _entrances(self, wanted: Iterable[Wanted], options: Options, before: Plan) -> Entrances:
         try:
-            entrances = sockets.made(wanted, self._inherited, before.entrances)
+            entrances = sockets.made(
+                wanted, self._inherited, before.entrances, control=options.control_socket
+            )
         except LiveSocketError as error:
             raise _refused(f"another program listens on {error}") from None
         except (OSError, RunPathError) as error:

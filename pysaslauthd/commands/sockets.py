@@ -3,18 +3,20 @@
 import grp
 import os
 import pwd
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from pysaslauthd.config.options import Options
-from pysaslauthd.config.socket_tables import SocketTable
+from pysaslauthd.config.socket_tables import LONGEST_SOCKET_PATH, SocketTable
 from pysaslauthd.core.entrance import Access
 from pysaslauthd.logs import log
 from pysaslauthd.master.activation import InheritedSocket
 from pysaslauthd.master.entrances import Entrances, Listened
 from pysaslauthd.master.mux import UNCHANGED, LiveSocketError, Look, MuxSocket, OwnSocket
 from pysaslauthd.master.runpath import RunPathError
+
+CONTROL_MODE = 0o600
 
 
 class UnknownNameError(Exception):
@@ -59,15 +61,25 @@ def wanted(options: Options, names: Names | None = None) -> tuple[Wanted, ...]:
 
 
 def made(
-    sockets: Iterable[Wanted], inherited: tuple[InheritedSocket, ...], before: Entrances | None = None
+    sockets: Iterable[Wanted],
+    inherited: tuple[InheritedSocket, ...],
+    before: Entrances | None = None,
+    *,
+    control: Path | None = None,
 ) -> Entrances:
     """Sockets to listen on: those that were handed to us, those that ``before`` has already, the others made.
+
+    ``control`` is where administrators are to ask. Logins do not depend on that, so it is no error if it cannot be made.
 
     :raises LiveSocketError: somebody answers on one.
     :raises RunPathError: one cannot be made. None is left of those that were.
     """
     given = {each.path: each for each in inherited if each.path is not None}
-    here = {_real(each.mux.path): each.mux for each in before or () if isinstance(each.mux, OwnSocket)}
+    here = {
+        _real(each.mux.path): each.mux
+        for each in before or ()
+        if isinstance(each.mux, OwnSocket) and not each.is_control
+    }
     listened: list[Listened] = []
     fresh: list[OwnSocket] = []
     for each in sockets:
@@ -93,14 +105,35 @@ def made(
                 f"{table.table.origin}: owner, group and mode of {handed.name} have no effect: another made it"
             )
         listened.append(Listened(handed, access=table.access if table else None))
-    return Entrances(tuple(listened))
+    return Entrances((*listened, *_control(control, before)))
+
+
+def _control(path: Path | None, before: Entrances | None) -> Iterator[Listened]:
+    """The control socket, if there is to be one and it can be made, or is there."""
+    there = [each for each in before or () if each.is_control]
+    if there or path is None:
+        yield from there
+        return
+    look = Look(mode=CONTROL_MODE)
+    try:
+        if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+            raise RunPathError(f"{path} has more than {LONGEST_SOCKET_PATH} bytes")
+        mux = OwnSocket(path, look)
+    except LiveSocketError:
+        log.error(f"no control socket: another program listens on {path}")
+    except RunPathError as error:
+        log.error(f"no control socket: {': '.join(str(error).splitlines())}")
+    else:
+        yield Listened(mux, look, Access(frozenset({0, os.geteuid()}), frozenset()), is_control=True)
 
 
 def announce(now: Entrances, before: Entrances | None = None) -> None:
     """Say in the log where we listen, if not all know it."""
     known: set[MuxSocket] = {each.mux for each in before or ()}
     for each in now:
-        if each.mux not in known:
+        if each.mux not in known and each.is_control:
+            log.debug(f"control socket: {each.mux.name}")
+        elif each.mux not in known:
             log.info(f"listening on socket: {each.mux.name}")
 
 

@@ -193,6 +193,12 @@ class Options:
         return self.run_path / SOCKET_NAME
 
     @property
+    def control_socket(self) -> Path | None:
+        """Where administrators ask, if anywhere."""
+        place = self.settings.control_socket
+        return place and self.run_path / place
+
+    @property
     def configuration(self) -> Path | None:
         """The mechanism's configuration file, if it has one. A relative path begins at the run path, as the original's."""
         default = self.row.configuration

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pysaslauthd.core.control import CONTROL_NAME
 from pysaslauthd.core.identity import RealmPolicy, is_service_name
 from pysaslauthd.core.wire import LARGEST_FIELD, Limits
 
@@ -110,6 +111,16 @@ def read_path_or_none(text: str) -> Path | None:
     return read_path(text) if text else None
 
 
+def read_place(text: str) -> Path | None:
+    """An absolute path, a name in the run path, or nothing at all for "none"."""
+    path = Path(text)
+    if not text:
+        return None
+    if not path.is_absolute() and text not in {path.name, os.pardir}:
+        raise SettingError("an absolute path, a name in the run path, or nothing for none")
+    return path
+
+
 def read_service(text: str) -> str:
     """A name that may be a file in ``/etc/pam.d``."""
     if not text or not is_service_name(os.fsencode(text)):
@@ -184,6 +195,12 @@ class Settings:
         Path("/dev/log"),
         read_path_or_none,
         "where the system's log daemon listens; empty for none",
+        needs_restart=True,
+    )
+    control_socket: Path | None = _setting(
+        Path(CONTROL_NAME),
+        read_place,
+        "the socket of pysaslauthctl; one without a / is in the run path; empty for none",
         needs_restart=True,
     )
     field_limit: int = _setting(

@@ -1,4 +1,4 @@
-"""Where logins come by, and who may: what the master says of a socket to the front that accepts there."""
+"""Where clients come by, and who may: what the master says of a socket to the front that accepts there."""
 
 import socket
 from collections.abc import Iterable
@@ -26,3 +26,5 @@ class Entrance(NamedTuple):
     """Who may ask; None for whoever can connect."""
     outlives_us: bool = False
     """Whether somebody listens on it after us, so that a client who waits in its backlog loses nothing by our end."""
+    is_control: bool = False
+    """Whether administrators come by it, and no logins."""

@@ -1,9 +1,9 @@
-"""The verbs between front and master: few, and of one fixed size.
+"""The verbs between front and master: few, and those to the master of one fixed size.
 
 The master runs as root, so what it can be asked is kept so small that it can be read in a minute:
 a verb, a number, a second number. A worker's number counts the workers of one generation; a pid
 never crosses this channel. Descriptors cross it in one direction only, from master to front, with
-:attr:`ToFront.WORKER`.
+:attr:`ToFront.WORKER`, and so do texts, with :attr:`ToFront.STATE`: the master says them and hears none.
 """
 
 import enum
@@ -15,7 +15,10 @@ from pysaslauthd.core.messages import MessageError
 _VERB = struct.Struct("!BxHI")
 
 SIZE = _VERB.size
-"""Bytes of every verb, in both directions."""
+"""Bytes of a verb, in both directions. Behind one to the front there may be a text."""
+
+LARGEST = 4096
+"""Bytes of a verb with its text."""
 
 
 class ToMaster(enum.IntEnum):
@@ -50,6 +53,8 @@ class ToFront(enum.IntEnum):
     """Accept no more at all, finish what was begun, and leave: who has only connected is the next daemon's."""
     PROBE = 7
     """Serve a client of your own making, and say SERVED when it has gone."""
+    STATE = 8
+    """You are the front that administrators ask; the text is how the daemon is, as :mod:`~pysaslauthd.core.state` writes it."""
 
 
 class ForMaster(NamedTuple):
@@ -66,11 +71,19 @@ class ForFront(NamedTuple):
     verb: ToFront
     pool: int = 0
     number: int = 0
+    text: str = ""
 
 
 def encode(message: ForMaster | ForFront) -> bytes:
-    """The packet of a verb."""
-    return _VERB.pack(message.verb, message.pool, message.number)
+    """The packet of a verb.
+
+    :raises ValueError: its text is too long.
+    """
+    verb, pool, number, *text = message
+    packet = _VERB.pack(verb, pool, number) + "".join(text).encode(errors="replace")
+    if len(packet) > LARGEST:
+        raise ValueError(f"a verb of {len(packet)} bytes")
+    return packet
 
 
 def decode_for_master(packet: bytes) -> ForMaster:
@@ -91,7 +104,7 @@ def decode_for_front(packet: bytes) -> ForFront:
     :raises MessageError: not a verb.
     """
     try:
-        verb, pool, number = _VERB.unpack(packet)
-        return ForFront(ToFront(verb), pool, number)
+        verb, pool, number = _VERB.unpack_from(packet)
+        return ForFront(ToFront(verb), pool, number, packet[SIZE:].decode())
     except (struct.error, ValueError):
         raise MessageError(f"no verb: {packet[:SIZE].hex()}") from None

@@ -91,6 +91,11 @@ class Gate:
         self._statistics.accepted += 1
         return True
 
+    @property
+    def cache_size(self) -> int | None:
+        """How many entries the cache has; None if there is no cache."""
+        return None if self._cache is None else len(self._cache)
+
     def forget(self) -> None:
         """What was right may not be so any more."""
         if self._cache is not None:

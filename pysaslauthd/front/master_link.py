@@ -75,7 +75,7 @@ class MasterLink:
 
     def _receive(self) -> None:
         try:
-            packet, descriptors, _, _ = socket.recv_fds(self._channel, verbs.SIZE, 1)
+            packet, descriptors, _, _ = socket.recv_fds(self._channel, verbs.LARGEST, 1)
         except BlockingIOError:
             return
         except OSError:

@@ -139,6 +139,24 @@ class Pool:
         """See :class:`Workers`."""
         return len(self._workers) * self._options.concurrency
 
+    @property
+    def load(self) -> int:
+        """The logins that they hold."""
+        return sum(len(worker.held) for worker in self._workers.values())
+
+    def census(self) -> dict[str, int]:
+        """How many workers are in which state, those included that the master has still to start or to see end."""
+        counts = {"starting": self._coming, "idle": 0, "busy": 0, "leaving": len(self._leaving)}
+        for worker in self._workers.values():
+            match worker.state:
+                case _State.STARTING:
+                    counts["starting"] += 1
+                case _State.RETIRING:
+                    counts["leaving"] += 1
+                case _State.READY:
+                    counts["busy" if worker.held else "idle"] += 1
+        return counts
+
     def has_room(self) -> bool:
         """See :class:`Workers`."""
         return bool(self._free)

@@ -12,16 +12,19 @@ import uvloop
 from pysaslauthd import logs
 from pysaslauthd.config.mechanisms import Mechanism
 from pysaslauthd.config.options import Options
+from pysaslauthd.core import state
 from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.verbs import ForFront, ToFront
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.front.chain import Chain, Link, Route, Routes, lowered
 from pysaslauthd.front.client import ClientOptions
+from pysaslauthd.front.control import ControlDesk, Limits
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.house import House
 from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.pool import Pool, PoolOptions
 from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.front.status import Parts, Status
 from pysaslauthd.front.waiting_room import WaitingOptions, WaitingRoom
 from pysaslauthd.logs import log
 
@@ -30,6 +33,9 @@ EXIT_INTERNAL_ERROR = 70
 
 SPARE_DESCRIPTORS = 32
 """For loop, log, channel to the master and a little more, beside clients and workers."""
+
+COMMAND_MARGIN = 60.0
+"""Seconds beyond a login's own limits that an administrator's command may take; the longest is a reload."""
 
 
 def run(channel: socket.socket, entrances: tuple[Entrance, ...], options: Options) -> None:
@@ -49,13 +55,22 @@ class _Front:
         for each in options.split():
             self._add_mechanism(each)
         self._gate = Gate(self._loop, self._routes(options), options, self._statistics)
+        clients = tuple(each for each in entrances if not each.is_control)
         self._house = House(
             self._loop,
-            entrances,
+            clients,
             self._gate,
             ClientOptions.of(options.settings),
             room_for_clients(options),
             self._statistics,
+        )
+        names = [each.name for each in options.mechanisms]
+        self._status = Status(Parts(self._house, self._gate, names, self._rooms, self._pools, clients))
+        self._desk = ControlDesk(
+            self._loop,
+            tuple(each for each in entrances if each.is_control),
+            {"status": self._status.command},
+            Limits(options.settings.read_timeout, longest_command(options)),
         )
 
     def _routes(self, options: Options) -> Routes:
@@ -112,16 +127,30 @@ class _Front:
                 self._master.want(message.pool)
             case ToFront.GONE:
                 self._pools[message.pool].gone(message.number)
-            case ToFront.DRAIN:
-                self._house.drain(self._loop.stop)
-            case ToFront.HAND_OVER:
-                self._house.drain(self._loop.stop, hands_over=True)
+            case ToFront.DRAIN | ToFront.HAND_OVER:
+                self._drain(hands_over=message.verb is ToFront.HAND_OVER)
             case ToFront.PROBE:
                 self._house.probe(self._master.served)
             case ToFront.REPORT:
                 self._report()
             case ToFront.FORGET:
                 self._gate.forget()
+            case ToFront.STATE:
+                self._status.daemon = state.decode(message.text)
+                self._desk.open()
+
+    def _drain(self, *, hands_over: bool) -> None:
+        """Leave when the last client and the last administrator have gone."""
+        left = 2
+
+        def one_is_empty() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                self._loop.stop()
+
+        self._desk.drain(one_is_empty)
+        self._house.drain(one_is_empty, hands_over=hands_over)
 
     def _report(self) -> None:
         self._statistics.clients = len(self._house)
@@ -137,6 +166,12 @@ class _Front:
         what = logs.describe(error) if isinstance(error, BaseException) else context.get("message")
         log.critical(f"internal error: {what}")
         os._exit(EXIT_INTERNAL_ERROR)
+
+
+def longest_command(options: Options) -> float:
+    """Seconds that a command of an administrator may take: as long as a login may, and some more."""
+    settings = options.settings
+    return COMMAND_MARGIN + len(options.mechanisms) * (settings.queue_timeout + settings.login_timeout)
 
 
 def room_for_clients(options: Options) -> int:

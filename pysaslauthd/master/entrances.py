@@ -14,6 +14,8 @@ class Listened(NamedTuple):
     mux: MuxSocket
     look: Look = Look()
     access: Access | None = None
+    is_control: bool = False
+    """Whether administrators come by it, and no logins."""
 
 
 class Entrances:
@@ -29,7 +31,8 @@ class Entrances:
     def for_a_front(self) -> tuple[Entrance, ...]:
         """What a front gets."""
         return tuple(
-            Entrance(each.mux.socket, each.mux.name, each.access, each.mux.outlives_us) for each in self
+            Entrance(each.mux.socket, each.mux.name, each.access, each.mux.outlives_us, each.is_control)
+            for each in self
         )
 
     @property

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pysaslauthd.core import verbs
+from pysaslauthd.core import state, verbs
 from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.messages import LARGEST_PACKET, VERSION, MessageError
+from pysaslauthd.core.state import State
 from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
 from pysaslauthd.logs import log
 from pysaslauthd.master import process
@@ -115,6 +116,7 @@ class Generation:
         self._last_sign = now
         self._is_probed = False
         self._has_answered = False
+        self._told: State | None = None
         with theirs:
             front, entrances = plan.front, plan.entrances.for_a_front
             descriptors = (theirs.fileno(), *(each.socket.fileno() for each in entrances))
@@ -247,6 +249,12 @@ class Generation:
         """Whether it has served the last probe; true once."""
         has_answered, self._has_answered = self._has_answered, False
         return has_answered
+
+    def inform(self, of: State) -> None:
+        """Have its front answer administrators, and tell it how the daemon is, if it does not know."""
+        if of != self._told:
+            self._told = of
+            self._tell(ForFront(ToFront.STATE, text=state.encode(of)))
 
     def report(self) -> None:
         """Have the front log its statistics."""

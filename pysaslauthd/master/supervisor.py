@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
+from pysaslauthd.core.state import State
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, process
@@ -66,8 +67,7 @@ class Supervisor:
         self._reload_wanted = False
         self._is_reloading = False
         """Whether the service manager waits for the end of a reload."""
-        self._not_reloaded = ""
-        """Why the last reload changed nothing, if it did not."""
+        self._known = State(started=time.time())
         self._trouble = ""
         """Why no front answers, until one does."""
         self._selector = selectors.DefaultSelector()
@@ -161,7 +161,9 @@ class Supervisor:
         return min(due)
 
     def _inform(self, now: float) -> float:
-        """Tell the service manager how things are; when to do so again if nothing happens before."""
+        """Tell the service manager and the front how things are; when to do so again if nothing happens before."""
+        if self._current is not None:
+            self._current.inform(self._known)
         self._manager.status(self._state())
         return min(self._watchdog.look(self._current, now), self._manager.flush(now))
 
@@ -175,7 +177,8 @@ class Supervisor:
         what = f"answering logins: {self._plan.summary}"
         if self._plan.fault:
             what = f"no login is possible: {self._plan.fault}"
-        return f"{what}; not reloaded: {self._not_reloaded}" if self._not_reloaded else what
+        why = self._known.not_reloaded
+        return f"{what}; not reloaded: {why}" if why else what
 
     def _tick(self, now: float) -> float:
         """Let the living do what is due; when they want to be looked at again."""
@@ -199,8 +202,7 @@ class Supervisor:
             if self._next.is_ready:
                 self._promote(self._next, now)
             elif now >= self._next_ends:
-                self._not_reloaded = f"no login was possible within {STARTUP_LIMIT:.0f} s"
-                log.error(f"reload failed: {self._not_reloaded}")
+                self._reload_failed(f"no login was possible within {STARTUP_LIMIT:.0f} s")
                 self._next.kill()
                 self._leave(self._next)
                 self._give_up(self._next.plan)
@@ -217,16 +219,23 @@ class Supervisor:
         try:
             plan = self._reload(self._plan)
         except NotReloadedError as error:
-            self._not_reloaded = str(error)
+            self._reload_ended(str(error))
             return
         now = time.monotonic()  # an inspection may take its time
         self._next_ends = now + STARTUP_LIMIT
         self._next_watch = FileWatch(plan.watches, now)
         self._next = self._started(plan, now)
         if self._next is None:
-            self._not_reloaded = self._trouble
+            self._reload_ended(self._trouble)
             self._give_up(plan)
             plan.close()
+
+    def _reload_failed(self, why: str) -> None:
+        log.error(f"reload failed: {why}")
+        self._reload_ended(why)
+
+    def _reload_ended(self, why_not: str = "") -> None:
+        self._known = self._known._replace(reloaded=time.time(), not_reloaded=why_not)
 
     def _announce_reload(self) -> None:
         self._is_reloading = True
@@ -237,7 +246,7 @@ class Supervisor:
         before, self._current, self._next = self._current, generation, None
         abandoned, self._plan = self._plan, generation.plan
         self._watch = self._next_watch
-        self._not_reloaded = ""
+        self._reload_ended()
         self._give_up(abandoned)
         self._plan.entrances.settle()
         log.info("reloaded")
@@ -343,8 +352,7 @@ class Supervisor:
             self._next = None
             self._give_up(generation.plan)
             if self._stop_at is None:
-                self._not_reloaded = f"the front {describe_status(status)}"
-                log.error(f"reload failed: {self._not_reloaded}")
+                self._reload_failed(f"the front {describe_status(status)}")
         elif generation is self._current:
             self._current = None
             if self._stop_at is None:
@@ -352,6 +360,7 @@ class Supervisor:
                 log.error(
                     f"front {generation.front_pid} {describe_status(status)}; its logins are lost, a new one starts"
                 )
+                self._known = self._known._replace(fronts_lost=self._known.fronts_lost + 1)
                 self._backoff.died(now)
                 if self._startup_ends is not None and not generation.is_ready:
                     self._fail(f"the front {describe_status(status)}")

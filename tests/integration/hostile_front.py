@@ -106,7 +106,7 @@ class Front:
         numbers = []
         deadline = time.monotonic() + seconds
         while select.select([self.channel], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            packet, descriptors, _, _ = socket.recv_fds(self.channel, verbs.SIZE, 1)
+            packet, descriptors, _, _ = socket.recv_fds(self.channel, verbs.LARGEST, 1)
             if not packet:
                 break
             message = verbs.decode_for_front(packet)

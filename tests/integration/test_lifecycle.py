@@ -88,7 +88,8 @@ class TestInTheBackground:
         finally:
             os.umask(umask)
         assert place.run.stat().st_mode & 0o7777 == 0o755
-        assert {entry.name for entry in place.run.iterdir()} == {"mux", "saslauthd.pid"}
+        assert {entry.name for entry in place.run.iterdir()} == {"control", "mux", "saslauthd.pid"}
+        assert (place.run / "control").stat().st_mode & 0o7777 == 0o600
         assert place.mux.is_socket()
         assert place.mux.stat().st_mode & 0o7777 == 0o777
         assert place.pid_file.stat().st_mode & 0o7777 == 0o600

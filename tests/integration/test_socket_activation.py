@@ -69,7 +69,7 @@ class TestAGivenSocket:
         before = path.stat()
         with activated(listening, directory) as daemon:
             assert (daemon.ask(), daemon.ask(password=WRONG)) == ("OK", "NO")
-            assert {entry.name for entry in daemon.run_path.iterdir()} == {"saslauthd.pid.lock"}
+            assert {entry.name for entry in daemon.run_path.iterdir()} == {"control", "saslauthd.pid.lock"}
             assert f"listening on socket: {path}\n" in daemon.log
             daemon.stop()
             after = path.stat()

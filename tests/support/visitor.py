@@ -1,7 +1,7 @@
 """Somebody of any user and groups, by number, who tries a password; to be called by root."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,10 @@ class Visitor(NamedTuple):
 
     def ask(self, path: Path) -> str:
         """``OK``, ``NO``, ``-`` for a close without an answer; or the name of what connecting failed with."""
+        return self.do(lambda: _ask(path))
+
+    def do(self, action: Callable[[], str]) -> str:
+        """What ``action`` gives when this one does it."""
         read, write = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -26,7 +30,7 @@ class Visitor(NamedTuple):
                 os.setgroups(self.others)
                 os.setresgid(self.group, self.group, self.group)
                 os.setresuid(self.user, self.user, self.user)
-                os.write(write, _ask(path).encode())
+                os.write(write, action().encode())
             finally:
                 os._exit(0)
         os.close(write)

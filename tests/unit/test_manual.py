@@ -1,5 +1,6 @@
 """The manual pages say what the code does: every option, key, default, limit, signal, variable and exit status, and no other."""
 
+import argparse
 import dataclasses
 import re
 import signal
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import pysaslauthd
-from pysaslauthd.commands import check
+from pysaslauthd.commands import check, control
 from pysaslauthd.config.command_line import DEFAULT_FILE, FLAGS
 from pysaslauthd.config.declared import DECLARED, Declared
 from pysaslauthd.config.ldap_conf import read_ldap_conf
@@ -37,6 +38,7 @@ PAGES = Path(__file__).parents[2] / "packaging/man"
 DAEMON = (PAGES / "pysaslauthd.8").read_text()
 SETTINGS = (PAGES / "pysaslauthd.toml.5").read_text()
 LDAP = (PAGES / "pysaslauthd-ldap.5").read_text()
+CONTROL = (PAGES / "pysaslauthctl.8").read_text()
 CHECK = (PAGES / "testpysaslauthd.8").read_text()
 
 DEFAULT = re.compile(r"^Default: (\[.*?\]|.*?)(?:[;,](?: .*)?|\.)$", re.MULTILINE)
@@ -245,7 +247,45 @@ class TestTestpysaslauthd:
         assert stated == [0, check.EXIT_USAGE, check.EXIT_NOT_OK]
 
 
-@pytest.mark.parametrize("page", [DAEMON, CHECK], ids=["pysaslauthd", "testpysaslauthd"])
+def option_heads(parser: argparse.ArgumentParser) -> set[str]:
+    """The options of a parser as they stand at the heads of their paragraphs."""
+    return {
+        " , ".join(
+            f"Fl {each[1:]}{'' if action.nargs == 0 else f' Ar {action.metavar}'}"
+            for each in action.option_strings
+        )
+        for action in parser._actions  # noqa: SLF001  (argparse has no other way to ask)
+        if action.option_strings
+    }
+
+
+class TestPysaslauthctl:
+    OPTIONS = items(chapter(CONTROL, "DESCRIPTION"))
+    COMMANDS = items(chapter(CONTROL, "COMMANDS"))
+
+    def test_has_every_option(self) -> None:
+        assert {item.head for item in self.OPTIONS} == option_heads(control.parser())
+        assert set(re.findall(r"Fl (\S+)", chapter(CONTROL, "SYNOPSIS"))) == {"m", "-socket"}
+
+    def test_states_the_defaults_of_the_code(self) -> None:
+        assert [item.default for item in self.OPTIONS if item.default] == [str(DEFAULT_RUN_PATH)]
+
+    def test_has_every_command(self) -> None:
+        assert [item.head.split()[1] for item in self.COMMANDS] == [each.name for each in control.SUBCOMMANDS]
+
+    def test_has_every_exit_status(self) -> None:
+        stated = [int(item.head) for item in items(chapter(CONTROL, "EXIT STATUS"))]
+        assert stated == [
+            control.EXIT_DONE,
+            control.EXIT_FAILED,
+            control.EXIT_USAGE,
+            control.EXIT_NO_DAEMON,
+        ]
+
+
+@pytest.mark.parametrize(
+    "page", [DAEMON, CHECK, CONTROL], ids=["pysaslauthd", "testpysaslauthd", "pysaslauthctl"]
+)
 def test_the_lines_that_are_explained_are_those_of_the_code(page: str) -> None:
     sources = "".join(path.read_text() for path in sorted(PACKAGE.rglob("*.py")))
     sources = re.sub(r"\{'s' if [^}]*\}", "s", sources)
@@ -270,7 +310,9 @@ class TestEachPage:
         assert named <= {each.name for each in PAGES.iterdir()}
 
     def test_names_no_option_that_nobody_has(self, path: Path) -> None:
-        if path.name.startswith("test"):
+        if path.name.startswith("pysaslauthctl"):
+            known = set(re.findall(r"Fl (\S+)", " ".join(option_heads(control.parser()))))
+        elif path.name.startswith("test"):
             known = {*check.LETTERS, *(f"-{word.rstrip('=')}" for word in check.WORDS)}
         else:
             known = {name for flag in FLAGS for name in (flag.letter, f"-{flag.name}")}

@@ -1,0 +1,214 @@
+"""``pysaslauthctl`` and the control socket, with a running daemon."""
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pysaslauthd
+from pysaslauthd.commands import control
+from pysaslauthd.commands.control import EXIT_DONE, EXIT_FAILED, EXIT_NO_DAEMON, EXIT_USAGE
+from pysaslauthd.front.control import MOST_CONVERSATIONS
+from support import mux
+from support.controlled import connect, ctl, here, order, raw
+from support.daemon import FRONT, LOGIN, WRONG, Daemon
+from support.packages import need_root
+from support.visitor import Visitor
+from support.waiting import wait_until
+
+STRANGER = Visitor(54_321, 54_322)
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    with Daemon("-c", "-n", "2") as started:
+        started.directory.chmod(0o755)
+        yield started
+
+
+@pytest.fixture
+def path(daemon: Daemon) -> Path:
+    return daemon.run_path / "control"
+
+
+class TestStatus:
+    def test_says_how_the_daemon_is(self, daemon: Daemon) -> None:
+        assert daemon.ask() == "OK"
+        told = ctl(daemon.run_path, "status")
+        assert (told.status, told.error) == (EXIT_DONE, "")
+        rows = dict(line.split(None, 1) for line in told.out.splitlines())
+        assert rows["version:"] == pysaslauthd.__version__
+        assert rows["master:"] == f"process {daemon.pid}"
+        assert rows["front:"].startswith(f"process {daemon.front().pid}, since ")
+        assert rows["shadow:"] == "workers: 2 idle; logins: 0 in hand, 0 waiting"
+        assert rows["clients:"] == "0"
+        assert rows["cache:"] == "1 entries"
+        assert rows["sockets:"] == str(daemon.mux)
+        assert rows["reload:"] == "none since the start"
+
+    def test_says_which_workers_are_busy_and_what_waits(self, path: Path, daemon: Daemon) -> None:
+        for worker in daemon.children("pysasl-shadow"):
+            os.kill(worker.pid, signal.SIGSTOP)
+        with contextlib.ExitStack() as clients:
+            for login in (b"a", b"b", b"c"):
+                clients.enter_context(connect(daemon.mux, mux.request(login, WRONG)))
+
+            def counts() -> bool:
+                (line, _) = raw(path, order(do="status"))
+                (shadow,) = line["mechanisms"]
+                return (shadow["workers"]["busy"], shadow["logins"], shadow["waiting"]) == (2, 2, 1)
+
+            wait_until(counts, "two logins are in hand and one waits")
+            for worker in daemon.children("pysasl-shadow"):
+                os.kill(worker.pid, signal.SIGCONT)
+
+    def test_counts_the_fronts_that_were_lost_and_outlives_them(self, daemon: Daemon, path: Path) -> None:
+        (first, _) = raw(path, order(do="status"))
+        before = daemon.front().pid
+        os.kill(before, signal.SIGKILL)
+        wait_until(
+            lambda: before not in {each.pid for each in daemon.children(FRONT)} and daemon.children(FRONT),
+            "there is a new front",
+        )
+        told = ctl(daemon.run_path, "status")
+        assert told.status == EXIT_DONE
+        assert "; 1 before it were lost\n" in told.out
+        (second, _) = raw(path, order(do="status"))
+        assert second["since"] == first["since"]
+        assert second["front_since"] > first["front_since"]
+
+    def test_says_what_became_of_a_reload(self, daemon: Daemon) -> None:
+        os.kill(daemon.pid, signal.SIGHUP)
+        wait_until(lambda: ":reloaded\n" in daemon.log, "it is reloaded")
+        assert "reload:      done " in ctl(daemon.run_path, "status").out
+
+
+class TestWhoMayNotAsk:
+    def test_hears_that_the_socket_is_shut(self, daemon: Daemon, path: Path) -> None:
+        need_root()
+        assert path.stat().st_mode & 0o7777 == 0o600
+        said = STRANGER.do(lambda: "|".join(map(str, here(daemon.run_path, "status"))))
+        expected = "permission denied; run it as root, or as the user that started the daemon"
+        assert said == f"{EXIT_FAILED}||pysaslauthctl: {path}: {expected}\n"
+
+    def test_is_closed_even_where_the_socket_is_open(self, daemon: Daemon, path: Path) -> None:
+        need_root()
+        path.chmod(0o666)
+        said = STRANGER.do(lambda: "|".join(map(str, here(daemon.run_path, "status"))))
+        assert said.startswith(f"{EXIT_FAILED}||pysaslauthctl: {path}: the daemon closed the connection")
+        refusal = f":1 client of the user with id {STRANGER.user} not allowed on socket {path}\n"
+        wait_until(lambda: refusal in daemon.log, "the log says so")
+        assert ctl(daemon.run_path, "status").status == EXIT_DONE
+
+    def test_hears_that_there_is_no_daemon(self, daemon: Daemon, path: Path) -> None:
+        daemon.stop()
+        told = ctl(daemon.run_path, "status")
+        assert told.status == EXIT_NO_DAEMON
+        expected = "no such socket; is the daemon running, with this run path?"
+        assert told.error == f"pysaslauthctl: {path}: {expected}\n"
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(path))
+        assert "nobody listens" in ctl(daemon.run_path, "status").error
+        assert ctl(daemon.run_path, "status").status == EXIT_NO_DAEMON
+
+    @pytest.mark.parametrize("words", [(), ("statu",), ("status", "now"), ("--socket", "/x", "status")])
+    def test_is_told_how_it_is_used(self, tmp_path: Path, words: tuple[str, ...]) -> None:
+        told = ctl(tmp_path, *words)
+        assert told.status == EXIT_USAGE
+        assert "usage: pysaslauthctl" in told.error
+
+    def test_hears_when_the_daemon_does_not_answer(
+        self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        front = daemon.front()
+        os.kill(front.pid, signal.SIGSTOP)
+        monkeypatch.setattr(control, "DEFAULT_TIMEOUT", 0.1)
+        told = here(daemon.run_path, "status")
+        os.kill(front.pid, signal.SIGCONT)
+        assert told.status == EXIT_FAILED
+        assert "the daemon does not answer within" in told.error
+
+
+class TestTheSocket:
+    def test_is_where_the_settings_say(self, tmp_path: Path) -> None:
+        place = tmp_path / "elsewhere"
+        with Daemon(settings={"control_socket": str(place)}):
+            assert raw(place, order(do="status"))[-1] == {"end": True}
+        assert not place.exists()
+
+    def test_can_be_none(self) -> None:
+        with Daemon(settings={"control_socket": ""}) as daemon:
+            assert {each.name for each in daemon.run_path.iterdir()} == {"mux", "saslauthd.pid.lock"}
+
+    def test_that_cannot_be_made_stops_no_login(self) -> None:
+        with Daemon(settings={"control_socket": "mux"}) as daemon:
+            assert f":no control socket: another program listens on {daemon.mux}\n" in daemon.log
+        with Daemon(settings={"control_socket": "/proc/none"}) as daemon:
+            assert ":no control socket: could not bind to socket: /proc/none" in daemon.log
+        with Daemon(settings={"control_socket": "x" * 100}) as daemon:
+            assert "has more than 107 bytes\n" in daemon.log
+
+    def test_takes_the_place_of_a_stale_one(self, daemon: Daemon, path: Path) -> None:
+        daemon.kill()
+        assert path.is_socket()
+        daemon.start()
+        assert ctl(daemon.run_path, "status").status == EXIT_DONE
+
+
+class TestAHostileClient:
+    @pytest.mark.parametrize(
+        ("data", "error"),
+        [
+            (b"\n", "expected an object in JSON, in one line"),
+            (b"\xff\0garbage\n", "expected an object in JSON, in one line"),
+            (b"[1]\n", "expected an object in JSON, in one line"),
+            (b"[" * 60_000 + b"\n", "expected an object in JSON, in one line"),
+            (b"9" * 60_000 + b"\n", "expected an object in JSON, in one line"),
+            (b"{}\n", "expected one of these to do: status"),
+            (order(do="reboot"), "expected one of these to do: status"),
+            (order(do=["status"]), "do: expected a text"),
+            (b'{"do": "status"}', "expected a line of at most 65536 bytes"),
+            (b"x" * 65_537, "expected a line of at most 65536 bytes"),
+            (b"x" * 300_000, "expected a line of at most 65536 bytes"),
+        ],
+    )
+    def test_is_told_what_was_expected(self, path: Path, data: bytes, error: str) -> None:
+        with connect(path) as client:
+            with contextlib.suppress(BrokenPipeError):
+                client.sendall(data)
+                client.shutdown(socket.SHUT_WR)
+            heard = client.makefile("rb").readline()
+        assert error in heard.decode()
+        assert raw(path, order(do="status"))[-1] == {"end": True}
+
+    def test_that_is_silent_is_closed_and_holds_up_nobody(self) -> None:
+        with Daemon(settings={"read_timeout": "1s"}) as daemon, contextlib.ExitStack() as clients:
+            path = daemon.run_path / "control"
+            silent = [clients.enter_context(connect(path, b"{")) for _ in range(MOST_CONVERSATIONS)]
+            with connect(path) as another:
+                assert b"8 others are asking already" in another.recv(1000)
+            assert "8 others are asking already" in ctl(daemon.run_path, "status").error
+            assert daemon.ask() == "OK"
+            for each in silent:
+                assert b"expected a line within 1 s" in each.recv(1000)
+                assert each.recv(1000) == b""
+            assert ctl(daemon.run_path, "status").status == EXIT_DONE
+
+    def test_that_leaves_at_once_is_no_matter(self, daemon: Daemon, path: Path) -> None:
+        front = daemon.front()
+        for data in (b"", b"{", order(do="status")):
+            for _ in range(200):
+                with contextlib.suppress(BrokenPipeError):
+                    connect(path, data).close()
+        wait_until(lambda: ctl(daemon.run_path, "status").status == EXIT_DONE, "it answers")
+        assert daemon.front() == front
+        assert daemon.ask(LOGIN, WRONG) == "NO"
+
+    def test_does_not_hold_up_a_stop(self, daemon: Daemon, path: Path) -> None:
+        with connect(path, b"{"):
+            daemon.stop()
+            assert "cannot be killed" not in daemon.log
