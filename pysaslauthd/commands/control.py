@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from pysaslauthd import __version__
 from pysaslauthd.commands.control_client import ControlError, NoDaemonError, converse
+from pysaslauthd.commands.doctor import command as doctor
 from pysaslauthd.config.options import DEFAULT_RUN_PATH
 from pysaslauthd.core.control import CONTROL_NAME, Line
 from pysaslauthd.logs import escaped
@@ -130,7 +131,10 @@ def _in_words(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} seconds"
 
 
-SUBCOMMANDS = (Subcommand("status", "how the daemon is", _status),)
+SUBCOMMANDS = (
+    Subcommand("status", "how the daemon is", _status),
+    Subcommand("doctor", doctor.EXPLANATION, doctor.run, doctor.add_arguments),
+)
 """All, in the order of the usage text."""
 
 

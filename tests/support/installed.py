@@ -34,7 +34,7 @@ from pysaslauthd.commands.{module} import main
 
 sys.exit(main())
 """
-_PROGRAMS = {"pysaslauthd": "daemon", "testpysaslauthd": "check"}
+_PROGRAMS = {"pysaslauthd": "daemon", "pysaslauthctl": "control", "testpysaslauthd": "check"}
 
 _FINISH = """
 cp -a --no-preserve=ownership /mnt/staged/. /

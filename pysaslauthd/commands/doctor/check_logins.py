@@ -44,7 +44,7 @@ class Travelled(NamedTuple):
 def travelled(typed: str, client: Client, policy: RealmPolicy) -> Travelled:
     """What a login becomes. libsasl cuts the blanks around it, and splits it at its last ``@``."""
     login, realm = typed, client.realm
-    if client.search is not None:
+    if client.splits_logins:
         login = login.strip()
         user, at, behind = login.rpartition("@")
         login, realm = (user, behind) if at else (login, client.realm)

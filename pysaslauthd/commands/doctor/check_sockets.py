@@ -207,15 +207,18 @@ def _open_socket(scene: Scene, stop: Obstacle, group: str) -> tuple[str, ...]:
     served = next((each.served for each in scene.sockets if each.path == path and each.served), None)
     if served is None or not served.table.origins:
         return (f"chgrp {group} {cures.quoted(path)}", f"chmod 0660 {cures.quoted(path)}")
-    lines: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    table, _, header = served.table.origin.rpartition(":")
     for key, value in (("mode", "0660"), ("group", group)):
+        line = f'{key} = "{value}"'
         place, _, number = served.table.origins.get(key, "").rpartition(":")
         if place:
-            lines += cures.replace_line(Path(place), int(number), f'{key} = "{value}"')
+            replaced += cures.replace_line(Path(place), int(number), line)
         else:
-            place, _, number = served.table.origin.rpartition(":")
-            lines = (*cures.insert_behind(Path(place), int(number), f'{key} = "{value}"'), *lines)
-    return (*lines, *scene.own.reload())
+            added += cures.insert_behind(Path(table), int(header), line)
+    # What is added moves the lines behind it.
+    return (*replaced, *added, *scene.own.reload())
 
 
 def _not_listed(scene: Scene, spot: Spot, person: Person, unit: str) -> Finding:

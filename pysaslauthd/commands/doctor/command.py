@@ -40,14 +40,14 @@ class Wanted(NamedTuple):
     logins: tuple[str, ...] = ()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command by itself; its exit status."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command by itself; see :func:`run`."""
     parser = argparse.ArgumentParser(
         "pysaslauthd.commands.doctor", description=EXPLANATION, allow_abbrev=False
     )
     parser.add_argument("-m", "--run-path", type=Path, metavar="path", help="the daemon's run path")
     add_arguments(parser)
-    return run(parser.parse_args(sys.argv[1:] if arguments is None else arguments))
+    run(parser.parse_args(sys.argv[1:] if arguments is None else arguments))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,8 +80,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(given: argparse.Namespace) -> int:
-    """Look, and print; 1 if logins fail."""
+def run(given: argparse.Namespace) -> None:
+    """Look, and print.
+
+    :raises SystemExit: 1 if logins fail, else 0.
+    """
     logs.configure(verbose=False, syslog=None, stderr=False)
     found = list(findings(_wanted(given)))
     shown = [each for each in found if given.verbose or each.level is not Level.OK]
@@ -97,7 +100,7 @@ def run(given: argparse.Namespace) -> int:
         for line in _lines(shown):
             print(line)
         print(f"problems: {problems}, warnings: {warnings}")
-    return EXIT_FAILURE if problems else 0
+    raise SystemExit(EXIT_FAILURE if problems else 0)
 
 
 def _wanted(given: argparse.Namespace) -> Wanted:

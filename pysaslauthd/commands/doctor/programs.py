@@ -39,7 +39,9 @@ class Client(NamedTuple):
     realm: str = ""
     """What it says where a login has none."""
     search: Search | None = None
-    """What libsasl reads for it; None for a program with a client of its own, which also splits no login."""
+    """What libsasl reads for it; None for a program with a client of its own."""
+    splits_logins: bool = True
+    """Whether libsasl cuts the realm off for it."""
 
 
 class Program(NamedTuple):
@@ -152,7 +154,7 @@ def _exim(tree: Tree) -> Iterator[Client]:
         if any(_ASKS_BY_EXIM.search(_without_comments(text)) for text in _texts(tree, file)):
             unit = "exim4" if tree.has(Path("/usr/sbin/exim4")) else "exim"
             users = ("Debian-exim", "exim", "mail")
-            yield Client("exim", "exim", users, "", unit, default_socket(tree))
+            yield Client("exim", "exim", users, "", unit, default_socket(tree), splits_logins=False)
             return
 
 
