@@ -30,15 +30,16 @@ def allows(place: Place, person: Person, needed: int) -> bool:
         return True
     if person.uid == place.uid:
         return bool(place.mode >> 6 & needed)
-    mask = next((entry.bits for entry in place.acl if entry.kind == _ACL_MASK), 7)
-    for entry in place.acl:
+    # Where the group's bits, which then are the list's mask, are all clear, the kernel does not look at the list.
+    acl = place.acl if place.mode & stat.S_IRWXG else ()
+    mask = next((entry.bits for entry in acl if entry.kind == _ACL_MASK), 7)
+    for entry in acl:
         if entry.kind == _ACL_USER and entry.id == person.uid:
             return bool(entry.bits & mask & needed)
-    groups = [entry for entry in place.acl if entry.kind == _ACL_GROUP and entry.id in person.groups]
+    groups = [entry for entry in acl if entry.kind == _ACL_GROUP and entry.id in person.groups]
     bits = [entry.bits & mask for entry in groups]
     if place.gid in person.groups:
-        # With a list, the group's bits of the mode are the mask.
-        owners = (entry.bits & mask for entry in place.acl if entry.kind == _ACL_GROUP_OWNER)
+        owners = (entry.bits & mask for entry in acl if entry.kind == _ACL_GROUP_OWNER)
         bits.append(next(owners, place.mode >> 3))
     if bits:
         return any(each & needed for each in bits)

@@ -149,7 +149,7 @@ def _of_configuration(tree: Tree, own: Own, effective: Effective) -> list[Findin
         return [fine("configuration", "nothing is wrong with the configuration")]
     return [
         *(problem("configuration", text, _check(own)) for text in errors),
-        *(warning("configuration", text, _check(own)) for text in warnings),
+        *(warning("configuration", text) for text in warnings),
     ]
 
 

@@ -96,13 +96,18 @@ class Tree:
     def read(self, path: Path) -> str | None:
         """The text of a regular file; None where there is none that this process may read."""
         try:
+            # Without O_NONBLOCK a named pipe would wait for its writer.
             descriptor = os.open(self.real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         except OSError:
             return None
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None
-            return file.read(LARGEST_FILE).decode(errors="replace")
+            return os.read(descriptor, LARGEST_FILE).decode(errors="replace")
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
 
     def has(self, path: Path) -> bool:
         """Whether something is there."""
