@@ -1,6 +1,7 @@
 """``pysaslauthctl``: what an administrator asks of the running daemon, and has it do."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +12,8 @@ from pysaslauthd import __version__
 from pysaslauthd.commands.control_client import ControlError, NoDaemonError, converse
 from pysaslauthd.commands.doctor import command as doctor
 from pysaslauthd.config.options import DEFAULT_RUN_PATH
-from pysaslauthd.core.control import CONTROL_NAME, Line
-from pysaslauthd.logs import escaped
+from pysaslauthd.core.control import CONTROL_NAME, Line, as_text
+from pysaslauthd.logs import LEVELS, escaped
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -21,6 +22,10 @@ EXIT_NO_DAEMON = 3
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds for what the daemon answers at once."""
+
+
+RELOAD_TIMEOUT = 120.0
+"""Seconds for a reload, which waits for those before it to answer their last logins."""
 
 
 class Subcommand(NamedTuple):
@@ -107,10 +112,11 @@ def _rows(status: Line) -> Iterator[tuple[str, str]]:
     yield "cache", "off" if status["cache"] is None else f"{status['cache']} entries"
     for number, name in enumerate(status["sockets"]):
         yield "" if number else "sockets", name
-    yield "reload", _reload(status)
+    yield "reload", _last_reload(status)
+    yield "log level", status["log_level"]
 
 
-def _reload(status: Line) -> str:
+def _last_reload(status: Line) -> str:
     if status["reloaded"] is None:
         return "none since the start"
     ended = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(status['reloaded']))}"
@@ -131,8 +137,37 @@ def _in_words(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} seconds"
 
 
+def _flush(given: argparse.Namespace) -> None:
+    login = None if given.login is None else as_text(os.fsencode(given.login))
+    for line in told(given, {"do": "flush", "login": login}):
+        show(f"{line['forgotten']} forgotten")
+
+
+def _flush_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("login", nargs="?", help="the login, with its realm or without; all if not given")
+
+
+def _reload(given: argparse.Namespace) -> None:
+    for _ in told(given, {"do": "reload"}, RELOAD_TIMEOUT):
+        show("reloaded")
+
+
+def _log_level(given: argparse.Namespace) -> None:
+    for line in told(given, {"do": "log-level", "level": given.level}):
+        show(f"{line['level']}, {line['before']} before")
+
+
+def _log_level_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("level", choices=LEVELS, help="from which on lines are logged")
+
+
 SUBCOMMANDS = (
     Subcommand("status", "how the daemon is", _status),
+    Subcommand("flush", "forget cached logins", _flush, _flush_arguments),
+    Subcommand("reload", "have the configuration read anew, and say what came of it", _reload),
+    Subcommand(
+        "log-level", "have more or less in the log, until the next restart", _log_level, _log_level_arguments
+    ),
     Subcommand("doctor", doctor.EXPLANATION, doctor.run, doctor.add_arguments),
 )
 """All, in the order of the usage text."""

@@ -20,6 +20,8 @@ class State(NamedTuple):
     """When the last reload came to its end; None if there has been none."""
     not_reloaded: str = ""
     """Why it changed nothing, if it did not."""
+    log_level: str = "info"
+    """From which on lines are logged."""
 
 
 def encode(state: State) -> str:

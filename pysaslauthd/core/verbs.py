@@ -3,7 +3,8 @@
 The master runs as root, so what it can be asked is kept so small that it can be read in a minute:
 a verb, a number, a second number. A worker's number counts the workers of one generation; a pid
 never crosses this channel. Descriptors cross it in one direction only, from master to front, with
-:attr:`ToFront.WORKER`, and so do texts, with :attr:`ToFront.STATE`: the master says them and hears none.
+:attr:`ToFront.WORKER`, and so do texts, with :attr:`ToFront.STATE` and :attr:`ToFront.RELOADED`: the
+master says them and hears none.
 """
 
 import enum
@@ -34,6 +35,10 @@ class ToMaster(enum.IntEnum):
     """The front's loop turns."""
     SERVED = 5
     """The probe was served; see :attr:`ToFront.PROBE`."""
+    RELOAD = 6
+    """An administrator wants a reload. What became of it is to be told with ``number``."""
+    LEVEL = 7
+    """An administrator wants lines of another level in the log: ``number`` counts those of :data:`~pysaslauthd.logs.LEVELS`."""
 
 
 class ToFront(enum.IntEnum):
@@ -55,6 +60,8 @@ class ToFront(enum.IntEnum):
     """Serve a client of your own making, and say SERVED when it has gone."""
     STATE = 8
     """You are the front that administrators ask; the text is how the daemon is, as :mod:`~pysaslauthd.core.state` writes it."""
+    RELOADED = 9
+    """The reload that you asked for with ``number`` is over, and any before it. The text is why it changed nothing, if so."""
 
 
 class ForMaster(NamedTuple):

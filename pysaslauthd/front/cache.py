@@ -152,12 +152,23 @@ class CredentialCache:
             self._rejections.move_to_end((key, digest))
             _bound(self._rejections, self._options.capacity)
 
-    def flush(self) -> None:
-        """Forget all, and what is on its way too."""
+    def forget(self, login: bytes) -> int:
+        """Forget what is of one login; how many right passwords that were. What is on its way is for who asked."""
+        for rejected in [each for each in self._rejections if is_of(each[0], login)]:
+            del self._rejections[rejected]
+        gone = [key for key in self._entries if is_of(key, login)]
+        for key in gone:
+            del self._entries[key]
+        return len(gone)
+
+    def flush(self) -> int:
+        """Forget all, and what is on its way too; how many right passwords that were."""
+        count = len(self)
         self._epoch += 1
         self._entries.clear()
         self._rejections.clear()
         self._requests.clear()
+        return count
 
 
 def capacity_of(size: int) -> int:
@@ -178,6 +189,12 @@ def cache_options(options: Options) -> CacheOptions:
 def key_of(identity: Identity) -> Key:
     """What an entry is known by; the client's address is not part of it."""
     return identity.login, identity.realm, identity.service
+
+
+def is_of(key: Key, login: bytes) -> bool:
+    """Whether an entry is of ``login``, which may be given with the entry's realm or without."""
+    name, realm, _ = key
+    return login in {name, name + b"@" + realm} or name == login + b"@" + realm
 
 
 def _bound(entries: OrderedDict[Any, Any], capacity: int) -> None:

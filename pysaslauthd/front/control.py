@@ -8,14 +8,14 @@ that command's alone.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from pysaslauthd import logs
 from pysaslauthd.core import control
 from pysaslauthd.core.control import LARGEST_ORDER, Line, LineError
 from pysaslauthd.core.entrance import Entrance
-from pysaslauthd.front.client import SEND_FLAGS
+from pysaslauthd.front.client import HURRY, SEND_FLAGS
 from pysaslauthd.front.listener import Listener
 from pysaslauthd.front.refusals import Refusals
 from pysaslauthd.logs import log
@@ -77,14 +77,14 @@ class ControlDesk:
             self._listeners = [Listener(self._loop, each, self) for each in self._entrances]
 
     def drain(self, on_empty: Callable[[], None]) -> None:
-        """Accept nobody any more; ``on_empty`` when those who asked have been answered."""
+        """Accept nobody any more but those who connected already; ``on_empty`` when they have been answered."""
         self._is_open = True
         for listener in self._listeners:
+            listener.accept_some()
             listener.close()
-        for task in self._unasked:
-            task.cancel()
         self._on_empty = on_empty
-        self._loop.call_later(DRAIN_LIMIT, self._give_up)
+        self._loop.call_later(HURRY, _cancel, self._unasked)
+        self._loop.call_later(DRAIN_LIMIT, _cancel, self._conversations)
         self._check_empty()
 
     def greet(self, connection: socket.SocketType) -> None:
@@ -178,11 +178,12 @@ class ControlDesk:
         self._conversations.pop(task).close()
         self._check_empty()
 
-    def _give_up(self) -> None:
-        for task in self._conversations:
-            task.cancel()
-
     def _check_empty(self) -> None:
         if self._on_empty is not None and not self._conversations:
             on_empty, self._on_empty = self._on_empty, None
             on_empty()
+
+
+def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()

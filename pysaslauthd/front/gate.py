@@ -9,7 +9,7 @@ from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, 
 from pysaslauthd.core.identity import identify, is_service_name, realm_of
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import ProtocolError, Request
-from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, key_of
+from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, is_of, key_of
 from pysaslauthd.front.chain import Chain, Question, Routes, lowered
 from pysaslauthd.front.digests import Digests
 from pysaslauthd.front.journal import Journal
@@ -18,7 +18,7 @@ from pysaslauthd.front.outcome import Outcome, Way
 from pysaslauthd.front.shedding import Shedding
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Asker, Ticket
-from pysaslauthd.logs import log
+from pysaslauthd.logs import is_debug, log
 
 _NO_SERVICE_NAME = rejected(Cause.REQUEST, "service is no name of a file")
 _NO_REALM = rejected(Cause.REQUEST, "realm is not accepted")
@@ -45,8 +45,7 @@ class Gate:
         self._statistics = statistics
         self._realm_policy = options.settings.realm_policy
         self._realms = lowered(options.settings.realms)
-        self._verbose = options.verbose
-        self._journal = Journal(verbose=options.verbose)
+        self._journal = Journal()
         self._digests = Digests()
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         settings = options.settings
@@ -83,9 +82,11 @@ class Gate:
         """Whether a request is the same, byte for byte, as one that is known to be right.
 
         Then it is counted, and there is nothing more to do for it. This is the way of most logins
-        where there is a cache, so nothing else happens on it; with ``-V``, where each is to be in the log, none goes it.
+        where there is a cache, so nothing else happens on it; while each is to be in the log, none goes it.
         """
-        if self._cache is None or not self._cache.recalls(self._digests.of_bytes(whole), self._loop.time()):
+        if self._cache is None or is_debug():
+            return False
+        if not self._cache.recalls(self._digests.of_bytes(whole), self._loop.time()):
             return False
         self._statistics.cache_hits += 1
         self._statistics.accepted += 1
@@ -96,10 +97,19 @@ class Gate:
         """How many entries the cache has; None if there is no cache."""
         return None if self._cache is None else len(self._cache)
 
-    def forget(self) -> None:
-        """What was right may not be so any more."""
-        if self._cache is not None:
-            self._cache.flush()
+    def forget(self, login: bytes | None = None) -> int:
+        """What was right of this login, or of all, may not be so any more; the number of entries that are gone.
+
+        What is on its way is not remembered when it comes. A login is named as it is sent or as it is cached, so
+        ``igor@ex.org`` is that of realm ``ex.org`` as well, and ``igor`` is so in all realms.
+        """
+        if self._cache is None:
+            return 0
+        if login is None:
+            return self._cache.flush()
+        for question in [each for each in self._pending if is_of(key_of(each.identity), login)]:
+            del self._pending[question]
+        return self._cache.forget(login)
 
     def shed(self, reason: str) -> float:
         """Note that somebody is turned away, for whom there was no room; the seconds until he may hear of it."""
@@ -144,7 +154,7 @@ class Gate:
             self._statistics.joined += 1
             return
         askers = [asker]
-        request = None if whole is None or self._verbose else self._digests.of_bytes(whole)
+        request = None if whole is None else self._digests.of_bytes(whole)
         self._pending[question] = _Pending(askers, cache.dispatch(self._loop.time()), request)
         chain.ask(question, password, askers, self._ended)
 

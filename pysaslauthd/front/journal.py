@@ -2,27 +2,24 @@
 
 from pysaslauthd.core.answer import Cause, Verdict
 from pysaslauthd.front.outcome import Outcome
-from pysaslauthd.logs import log
+from pysaslauthd.logs import is_debug, log
 
 
 class Journal:
-    """Writes it. ``verbose``: also of those who got in, and what the mechanism had to say."""
-
-    def __init__(self, *, verbose: bool) -> None:
-        self._verbose = verbose
+    """Writes it. With debug lines also of those who got in, and what the mechanism had to say."""
 
     def note(self, outcome: Outcome) -> None:
         """The line of one login."""
         answer = outcome.answer
         match answer.verdict:
             case Verdict.ACCEPT:
-                if self._verbose:
+                if is_debug():
                     log.debug("auth success", **_fields(outcome))
             case Verdict.REJECT:
                 log.info("auth failure", **_fields(outcome), reason=answer.reason or "Unknown")
             case Verdict.UNAVAILABLE if answer.cause is not Cause.GONE:
                 log.error("auth unavailable", **_fields(outcome), reason=answer.reason or "Unknown")
-        if self._verbose:
+        if is_debug():
             for line in answer.details:
                 log.debug(line)
 

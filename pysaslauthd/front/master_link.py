@@ -52,13 +52,21 @@ class MasterLink:
         """The probe has been served."""
         self._say(ForMaster(ToMaster.SERVED))
 
+    def reload(self, number: int) -> None:
+        """Read everything anew, and say what came of it with ``number``."""
+        self._say(ForMaster(ToMaster.RELOAD, number=number))
+
+    def log_level(self, number: int) -> None:
+        """Log from the level on that has this number among all."""
+        self._say(ForMaster(ToMaster.LEVEL, number=number))
+
     def _sign_of_life(self) -> None:
         if not self._outbox:  # what waits there is a sign as good
             self._say(ForMaster(ToMaster.ALIVE))
         self._loop.call_later(ALIVE_INTERVAL, self._sign_of_life)
 
     def _say(self, message: ForMaster) -> None:
-        # Bounded by what one generation can want and kill: its workers.
+        # Bounded by what one generation can want and kill, its workers, and by the administrators that ask at a time.
         self._outbox.append(verbs.encode(message))
         self._flush()
 

@@ -16,6 +16,7 @@ from pysaslauthd.core import state
 from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.verbs import ForFront, ToFront
 from pysaslauthd.descriptors import open_descriptors
+from pysaslauthd.front.administration import Administration
 from pysaslauthd.front.chain import Chain, Link, Route, Routes, lowered
 from pysaslauthd.front.client import ClientOptions
 from pysaslauthd.front.control import ControlDesk, Limits
@@ -66,10 +67,16 @@ class _Front:
         )
         names = [each.name for each in options.mechanisms]
         self._status = Status(Parts(self._house, self._gate, names, self._rooms, self._pools, clients))
+        self._administration = Administration(self._loop, self._gate, self._master)
         self._desk = ControlDesk(
             self._loop,
             tuple(each for each in entrances if each.is_control),
-            {"status": self._status.command},
+            {
+                "status": self._status.command,
+                "flush": self._administration.flush,
+                "reload": self._administration.reload,
+                "log-level": self._administration.log_level,
+            },
             Limits(options.settings.read_timeout, longest_command(options)),
         )
 
@@ -137,7 +144,10 @@ class _Front:
                 self._gate.forget()
             case ToFront.STATE:
                 self._status.daemon = state.decode(message.text)
+                self._administration.learn(self._status.daemon)
                 self._desk.open()
+            case ToFront.RELOADED:
+                self._administration.reloaded(message.number, message.text)
 
     def _drain(self, *, hands_over: bool) -> None:
         """Leave when the last client and the last administrator have gone."""

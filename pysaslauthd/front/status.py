@@ -54,4 +54,5 @@ class Status:
             "sockets": [each.name for each in parts.entrances],
             "reloaded": self.daemon.reloaded,
             "not_reloaded": self.daemon.not_reloaded,
+            "log_level": self.daemon.log_level,
         }

@@ -2,7 +2,7 @@
 
 Channels are made for a generation and never outlive it. When its front ends, its workers are
 killed, so no answer that was meant for one client can ever reach another; the supervisor then
-starts the next generation. The front is not trusted: it may say five verbs of fixed size, numbers
+starts the next generation. The front is not trusted: it may say a few verbs of fixed size, numbers
 and rates are clamped, and anything else ends it.
 """
 
@@ -17,9 +17,9 @@ from typing import NamedTuple
 from pysaslauthd.core import state, verbs
 from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.messages import LARGEST_PACKET, VERSION, MessageError
-from pysaslauthd.core.state import State
+from pysaslauthd.core.state import LONGEST_REASON, State
 from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
-from pysaslauthd.logs import log
+from pysaslauthd.logs import LEVELS, log
 from pysaslauthd.master import process
 from pysaslauthd.master.backoff import Backoff
 from pysaslauthd.master.entrances import Entrances
@@ -117,6 +117,7 @@ class Generation:
         self._is_probed = False
         self._has_answered = False
         self._told: State | None = None
+        self._wishes: dict[ToMaster, ForMaster] = {}
         with theirs:
             front, entrances = plan.front, plan.entrances.for_a_front
             descriptors = (theirs.fileno(), *(each.socket.fileno() for each in entrances))
@@ -157,8 +158,7 @@ class Generation:
         """
         try:
             for _ in range(_VERBS_PER_WAKEUP):
-                # No room for descriptors: the kernel drops them and says so in the flags.
-                packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1)
+                packet, flags = self._received()
                 if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
                     raise MessageError("descriptors or an oversized packet from the front")
                 if not packet:
@@ -172,7 +172,16 @@ class Generation:
             log.error(f"front {self.front_pid} broke the protocol and is killed: {error}")
             self._kill_front()
         except OSError:
-            self._kill_front()  # reset: it ended with our verbs unread
+            self._kill_front()
+
+    def _received(self) -> tuple[bytes, int]:
+        """The next packet and its flags. No room for descriptors: the kernel drops them and says so in the flags."""
+        try:
+            packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1)
+        except ConnectionResetError:
+            # It ended with a verb of ours unread, which is said before what it said itself; once.
+            packet, _, flags, _ = self.channel.recvmsg(verbs.SIZE + 1)
+        return packet, flags
 
     def tick(self, now: float) -> float:
         """Start what is due; the time of the next call if nothing else happens before.
@@ -256,6 +265,15 @@ class Generation:
             self._told = of
             self._tell(ForFront(ToFront.STATE, text=state.encode(of)))
 
+    def take_wishes(self) -> list[ForMaster]:
+        """What its front asks of the daemon as a whole since this was called last: of each verb the last."""
+        wishes, self._wishes = self._wishes, {}
+        return list(wishes.values())
+
+    def reloaded(self, number: int, why_not: str) -> None:
+        """Tell its front what became of the reload that it asked for."""
+        self._tell(ForFront(ToFront.RELOADED, number=number, text=why_not[:LONGEST_REASON]))
+
     def report(self) -> None:
         """Have the front log its statistics."""
         self._tell(ForFront(ToFront.REPORT))
@@ -277,10 +295,7 @@ class Generation:
                     raise MessageError(f"message version {message.number}, expected {VERSION}")
                 self.is_ready = True
             case ToMaster.WANT:
-                if message.pool >= len(self._pools):
-                    raise MessageError(f"no pool {message.pool}")
-                limit = self._pools[message.pool].limit
-                self._wanted[message.pool] = min(self._wanted[message.pool] + 1, limit)
+                self._want(message.pool)
             case ToMaster.KILL:
                 if not 0 < message.number < self._next_number:
                     raise MessageError(f"no worker {message.number}")
@@ -291,6 +306,18 @@ class Generation:
                 if not self._is_probed:
                     raise MessageError("an answer to a probe nobody sent")
                 self._is_probed, self._has_answered = False, True
+            case ToMaster.RELOAD | ToMaster.LEVEL:
+                self._wish(message)
+
+    def _want(self, pool: int) -> None:
+        if pool >= len(self._pools):
+            raise MessageError(f"no pool {pool}")
+        self._wanted[pool] = min(self._wanted[pool] + 1, self._pools[pool].limit)
+
+    def _wish(self, message: ForMaster) -> None:
+        if message.verb is ToMaster.LEVEL and message.number >= len(LEVELS):
+            raise MessageError(f"no level {message.number}")
+        self._wishes[message.verb] = message
 
     def _start_worker(self, pool: int, now: float) -> None:
         plan = self._pools[pool]

@@ -13,7 +13,9 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
+from pysaslauthd import logs
 from pysaslauthd.core.state import State
+from pysaslauthd.core.verbs import ToMaster
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, process
@@ -22,6 +24,7 @@ from pysaslauthd.master.generation import Generation, NotReloadedError, Plan, de
 from pysaslauthd.master.mux import LostSocketError
 from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.readiness import CANNOT_START, Readiness
+from pysaslauthd.master.reloads import Reloads
 from pysaslauthd.master.runpath import RunPathError
 from pysaslauthd.master.watch import FileWatch
 from pysaslauthd.master.watchdog import Watchdog
@@ -41,6 +44,9 @@ EXIT_NO_SOCKET = 1
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
+
+RELOAD_LOOK = 0.2
+"""Seconds between two looks at whether a reload that is wanted may begin."""
 
 MOST_LEAVING = 3
 """Generations that may be answering their last logins before another reload waits for one to end."""
@@ -64,10 +70,10 @@ class Supervisor:
         self._watch = FileWatch(plan.watches, time.monotonic())
         self._readiness = readiness
         self._reload = reload
-        self._reload_wanted = False
+        self._reloads = Reloads()
         self._is_reloading = False
         """Whether the service manager waits for the end of a reload."""
-        self._known = State(started=time.time())
+        self._known = State(started=time.time(), log_level="debug" if logs.is_debug() else "info")
         self._trouble = ""
         """Why no front answers, until one does."""
         self._selector = selectors.DefaultSelector()
@@ -137,6 +143,7 @@ class Supervisor:
 
     def _advance(self, now: float) -> float | None:
         """Do what is due now; when to look again, or None when all is over."""
+        self._grant_wishes()
         if self._stop_at is not None:
             return self._advance_stop(now, self._stop_at)
         if self._current is not None and self._current.is_ready:
@@ -156,9 +163,7 @@ class Supervisor:
             due.append(self._backoff.not_before)
         if self._startup_ends is not None:
             due.append(self._startup_ends)
-        if self._next is not None:
-            due.append(self._next_ends)
-        return min(due)
+        return min(*due, self._reload_due(now))
 
     def _inform(self, now: float) -> float:
         """Tell the service manager and the front how things are; when to do so again if nothing happens before."""
@@ -192,7 +197,7 @@ class Supervisor:
             self._startup_ends = None
             self._readiness.ready()
             self._manager.ready()
-            if self._reload_wanted:
+            if self._reloads.is_wanted:
                 self._announce_reload()
         elif now >= ends:
             self._fail(f"no login was possible within {STARTUP_LIMIT:.0f} s")
@@ -207,13 +212,23 @@ class Supervisor:
                 self._leave(self._next)
                 self._give_up(self._next.plan)
                 self._next = None
-        elif self._reload_wanted and len(self._leaving) < MOST_LEAVING:
-            self._reload_wanted = False
+        elif self._is_reload_due(now):
+            self._reloads.begin(now)
             self._begin_reload()
-        is_over = self._next is None and not self._reload_wanted and self._stop_at is None
+        is_over = self._next is None and not self._reloads.is_wanted and self._stop_at is None
         if self._is_reloading and is_over:
             self._is_reloading = False
             self._manager.ready()
+
+    def _reload_due(self, now: float) -> float:
+        """When to look again what becomes of a reload."""
+        if self._next is not None:
+            return self._next_ends
+        return max(self._reloads.not_before, now + RELOAD_LOOK) if self._reloads.is_wanted else float("inf")
+
+    def _is_reload_due(self, now: float) -> bool:
+        wanted = self._reloads
+        return wanted.is_wanted and now >= wanted.not_before and len(self._leaving) < MOST_LEAVING
 
     def _begin_reload(self) -> None:
         try:
@@ -236,20 +251,41 @@ class Supervisor:
 
     def _reload_ended(self, why_not: str = "") -> None:
         self._known = self._known._replace(reloaded=time.time(), not_reloaded=why_not)
+        self._reloads.ended(why_not)
 
     def _announce_reload(self) -> None:
-        self._is_reloading = True
-        self._manager.reloading()
+        if self._startup_ends is None and self._stop_at is None:
+            self._is_reloading = True
+            self._manager.reloading()
+
+    def _grant_wishes(self) -> None:
+        """Do what administrators ask by way of a front."""
+        for each in self._generations():
+            for wish in each.take_wishes():
+                if wish.verb is ToMaster.RELOAD:
+                    self._reloads.ask(each, wish.number)
+                    self._announce_reload()
+                else:
+                    self._set_level(logs.LEVELS[wish.number])
+        if self._stop_at is not None:
+            self._reloads.give_up("the daemon is stopping")
+
+    def _set_level(self, level: str) -> None:
+        """Of this process and those that it starts; the front hears of it."""
+        if level != self._known.log_level:
+            log.warning(f"log level {level} from now on")
+            logs.set_level(level)
+            self._known = self._known._replace(log_level=level)
 
     def _promote(self, generation: Generation, now: float) -> None:
         """From now on it is the one that takes logins, and it is what a dead front is replaced by."""
         before, self._current, self._next = self._current, generation, None
         abandoned, self._plan = self._plan, generation.plan
         self._watch = self._next_watch
-        self._reload_ended()
         self._give_up(abandoned)
         self._plan.entrances.settle()
         log.info("reloaded")
+        self._reload_ended()
         if before is not None:
             before.drain(now)
             self._leave(before)
@@ -305,9 +341,8 @@ class Supervisor:
             if number in {signal.SIGTERM, signal.SIGINT}:
                 self._stop()
             elif number == signal.SIGHUP:
-                self._reload_wanted = True
-                if self._startup_ends is None and self._stop_at is None:
-                    self._announce_reload()
+                self._reloads.want()
+                self._announce_reload()
             elif number == signal.SIGUSR1:
                 self._report()
 
@@ -405,6 +440,7 @@ class Supervisor:
         # Who comes now hears at once that nobody is here; who came before is still answered.
         entrances.remove()
         self._readiness.failed(EXIT_START_FAILED, f"{CANNOT_START}\nstopped by a signal")
+        self._grant_wishes()
         for each in self._generations():
             if each.draining:
                 continue

@@ -39,6 +39,7 @@ PACKETS = {
     "foreign pool": verbs.encode(ForMaster(ToMaster.WANT, pool=7)),
     "foreign worker": verbs.encode(ForMaster(ToMaster.KILL, number=4242)),
     "unasked answer": verbs.encode(ForMaster(ToMaster.SERVED)),
+    "unknown level": verbs.encode(ForMaster(ToMaster.LEVEL, number=3)),
     "worker zero": verbs.encode(ForMaster(ToMaster.KILL, number=0)),
 }
 WANT = verbs.encode(ForMaster(ToMaster.WANT))
@@ -67,6 +68,8 @@ class Front:
             self.kill_and_want(2.0)
             self.note()
             self.listen(FOREVER)
+        elif self.attack == "reload without end":
+            self.reload_without_end()
         elif self.attack == "deaf":
             self.note()
             self.be_deaf()
@@ -127,6 +130,14 @@ class Front:
             while self.kept:
                 os.close(self.kept.pop())
 
+    def reload_without_end(self) -> None:
+        number = 0
+        while True:
+            number += 1
+            with contextlib.suppress(BlockingIOError):
+                self.channel.send(verbs.encode(ForMaster(ToMaster.RELOAD, number=number)))
+            self.listen(0.0)
+
     def be_deaf(self) -> None:
         """Have workers started, which leave at once, and never read of either."""
         while True:
@@ -141,10 +152,6 @@ def refuse(role: process.Role) -> int:  # noqa: ARG001  (in the place of one tha
     raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
 
-def not_reloaded(before: Plan) -> Plan:  # noqa: ARG001  (in the place of one that uses it)
-    raise NotReloadedError
-
-
 def main() -> int:
     attack, directory = sys.argv[1], Path(sys.argv[2])
     generation.FRONT_SILENCE = 1.0
@@ -154,6 +161,11 @@ def main() -> int:
     logs.configure(verbose=False, syslog=None, stderr=True)
     given = inherited_sockets(os.environ)
     mux = given[0] if given else OwnSocket(directory / "mux")
+
+    def not_reloaded(_before: Plan) -> Plan:
+        with (directory / "diary").open("a") as diary:
+            diary.write(json.dumps({"reloads_at": time.monotonic()}) + "\n")
+        raise NotReloadedError("there is nothing to read")
 
     def front(channel: socket.socket, entrances: tuple[Entrance, ...]) -> None:
         Front(attack, directory, channel, entrances[0].socket).run()

@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,9 @@ from pysaslauthd.commands import control
 from pysaslauthd.commands.control import EXIT_DONE, EXIT_FAILED, EXIT_NO_DAEMON, EXIT_USAGE
 from pysaslauthd.front.control import MOST_CONVERSATIONS
 from support import mux
+from support.configured import RELOADED, Configured
 from support.controlled import connect, ctl, here, order, raw
-from support.daemon import FRONT, LOGIN, WRONG, Daemon
+from support.daemon import FRONT, LOGIN, PASSWORD, WORKER, WRONG, Daemon, asked
 from support.packages import need_root
 from support.visitor import Visitor
 from support.waiting import wait_until
@@ -28,6 +30,19 @@ def daemon() -> Iterator[Daemon]:
     with Daemon("-c", "-n", "2") as started:
         started.directory.chmod(0o755)
         yield started
+
+
+@pytest.fixture
+def configured() -> Iterator[Configured]:
+    with Configured() as there:
+        there.write(there.basis)
+        there.start("--config", str(there.file), "-f")
+        yield there
+
+
+def status(daemon: Daemon) -> dict[str, Any]:
+    line, _ = raw(daemon.run_path / "control", order(do="status"))
+    return line
 
 
 @pytest.fixture
@@ -50,19 +65,19 @@ class TestStatus:
         assert rows["sockets:"] == str(daemon.mux)
         assert rows["reload:"] == "none since the start"
 
-    def test_says_which_workers_are_busy_and_what_waits(self, path: Path, daemon: Daemon) -> None:
+    def test_says_which_workers_are_busy_and_what_waits(self, daemon: Daemon) -> None:
+        def counts() -> tuple[int, int, int, int]:
+            (shadow,) = status(daemon)["mechanisms"]
+            workers = shadow["workers"]
+            return workers["idle"], workers["busy"], shadow["logins"], shadow["waiting"]
+
+        wait_until(lambda: counts() == (2, 0, 0, 0), "both workers are there")
         for worker in daemon.children("pysasl-shadow"):
             os.kill(worker.pid, signal.SIGSTOP)
         with contextlib.ExitStack() as clients:
             for login in (b"a", b"b", b"c"):
                 clients.enter_context(connect(daemon.mux, mux.request(login, WRONG)))
-
-            def counts() -> bool:
-                (line, _) = raw(path, order(do="status"))
-                (shadow,) = line["mechanisms"]
-                return (shadow["workers"]["busy"], shadow["logins"], shadow["waiting"]) == (2, 2, 1)
-
-            wait_until(counts, "two logins are in hand and one waits")
+            wait_until(lambda: counts() == (0, 2, 2, 1), "two logins are in hand and one waits")
             for worker in daemon.children("pysasl-shadow"):
                 os.kill(worker.pid, signal.SIGCONT)
 
@@ -85,6 +100,149 @@ class TestStatus:
         os.kill(daemon.pid, signal.SIGHUP)
         wait_until(lambda: ":reloaded\n" in daemon.log, "it is reloaded")
         assert "reload:      done " in ctl(daemon.run_path, "status").out
+
+
+class TestFlush:
+    def test_of_all_has_each_asked_anew(self, daemon: Daemon) -> None:
+        def ask_twice() -> None:
+            assert [daemon.ask(), daemon.ask(service=b"smtp")] == ["OK", "OK"]
+
+        ask_twice()
+        assert asked(daemon, ask_twice) == 0
+        assert ctl(daemon.run_path, "flush") == (EXIT_DONE, "2 forgotten\n", "")
+        assert asked(daemon, ask_twice) == 2
+
+    def test_of_one_login_leaves_the_others(self) -> None:
+        users = dict.fromkeys(("alice", "bob", "alice@ex.org", "ex.org"), PASSWORD)
+        with Daemon("-c", users=users) as daemon:
+
+            def ask(*alike: tuple[bytes, bytes, bytes]) -> None:
+                for login, realm, service in alike:
+                    assert daemon.ask(login, realm=realm, service=service) == "OK"
+
+            hers = [
+                (b"alice", b"", b"imap"),
+                (b"alice", b"", b"smtp"),
+                (b"alice", b"ex.org", b"imap"),
+                (b"alice@ex.org", b"ex.org", b"imap"),
+            ]
+            others = [(b"bob", b"", b"imap"), (b"bob", b"alice", b"imap"), (b"ex.org", b"", b"imap")]
+            ask(*hers, *others)
+            assert asked(daemon, lambda: ask(*hers, *others)) == 0
+            assert ctl(daemon.run_path, "flush", "nobody").out == "0 forgotten\n"
+            assert ctl(daemon.run_path, "flush", "alice").out == "4 forgotten\n"
+            assert asked(daemon, lambda: ask(*others)) == 0
+            assert asked(daemon, lambda: ask(*hers)) == 4
+            assert ctl(daemon.run_path, "flush", "alice@ex.org").out == "2 forgotten\n"
+            assert asked(daemon, lambda: ask(*hers[:2], *others)) == 0
+            assert asked(daemon, lambda: ask(*hers[2:])) == 2
+
+    @pytest.mark.parametrize("words", [("flush",), ("flush", LOGIN.decode())])
+    def test_reaches_what_is_on_its_way(self, daemon: Daemon, words: tuple[str, ...]) -> None:
+        for worker in daemon.children(WORKER):
+            os.kill(worker.pid, signal.SIGSTOP)
+        with connect(daemon.mux, mux.request(LOGIN, PASSWORD)) as client:
+            wait_until(lambda: status(daemon)["mechanisms"][0]["logins"] == 1, "a worker has it")
+            assert ctl(daemon.run_path, *words).out == "0 forgotten\n"
+            for worker in daemon.children(WORKER):
+                os.kill(worker.pid, signal.SIGCONT)
+            assert client.recv(100)[2:] == b"OK"
+        assert status(daemon)["cache"] == 0
+        assert asked(daemon, daemon.ask) == 1
+
+    def test_without_a_cache_says_so(self) -> None:
+        with Daemon() as daemon:
+            told = ctl(daemon.run_path, "flush")
+        assert told.status == EXIT_FAILED
+        assert told.error == "pysaslauthctl: there is no cache: the daemon was started without -c\n"
+
+
+class TestReload:
+    def test_says_when_it_is_done(self, configured: Configured) -> None:
+        before = configured.children(FRONT)
+        configured.write(configured.basis + "cache = true\n")
+        assert ctl(configured.run_path, "reload") == (EXIT_DONE, "reloaded\n", "")
+        wait_until(lambda: configured.children(FRONT)[:1] not in ([], before), "the front before has left")
+        assert "cache:       0 entries\n" in ctl(configured.run_path, "status").out
+
+    def test_of_a_broken_file_says_why(self, configured: Configured) -> None:
+        before = configured.children(FRONT)
+        configured.write(configured.basis + "cache = 7\n")
+        told = ctl(configured.run_path, "reload")
+        line = configured.basis.count("\n") + 1
+        why = f"not reloaded: {configured.file}:{line}: cache: expected true or false, found 7"
+        assert told == (EXIT_FAILED, "", f"pysaslauthctl: {why}\n")
+        assert why.partition(": ")[2] in ctl(configured.run_path, "status").out
+        assert configured.children(FRONT) == before
+        configured.write(configured.basis)
+        assert ctl(configured.run_path, "reload").status == EXIT_DONE
+
+    def test_that_many_ask_for_is_done_for_all_and_not_for_each(self, configured: Configured) -> None:
+        with contextlib.ExitStack() as clients:
+            for _ in range(3):
+                crowd = [
+                    clients.enter_context(connect(configured.run_path / "control", order(do="reload")))
+                    for _ in range(6)
+                ]
+                for each in crowd:
+                    assert each.makefile("rb").read().splitlines() == [
+                        b'{"reloaded": true}',
+                        b'{"end": true}',
+                    ]
+        assert 3 <= configured.log.count(RELOADED) <= 6
+
+    def test_that_comes_while_another_is_under_way_waits_for_its_own(self, configured: Configured) -> None:
+        configured.write(configured.basis + "cache = true\n")
+        os.kill(configured.pid, signal.SIGHUP)
+        assert ctl(configured.run_path, "reload").status == EXIT_DONE
+        configured.write(configured.basis + "cache = 7\n")
+        with connect(configured.run_path / "control", order(do="reload")) as one:
+            assert ctl(configured.run_path, "reload").status == EXIT_FAILED
+            assert b"not reloaded: " in one.recv(1000)
+
+    def test_is_answered_when_the_daemon_stops(self, configured: Configured) -> None:
+        path = configured.run_path / "control"
+        assert ctl(configured.run_path, "reload").status == EXIT_DONE
+        with connect(path, order(do="reload")) as client:  # which waits, as the last has just been
+            os.kill(configured.pid, signal.SIGTERM)
+            heard = client.recv(1000)
+        assert b"the daemon is stopping" in heard or b"reloaded" in heard
+
+
+class TestLogLevel:
+    def test_changes_what_is_logged_and_outlives_fronts_and_reloads(self, daemon: Daemon) -> None:
+        def lines() -> tuple[bool, bool]:
+            """Whether a success and a failure are logged."""
+            start = len(daemon.log)
+            assert (daemon.ask(), daemon.ask(password=WRONG)) == ("OK", "NO")
+            return "auth success" in daemon.log[start:], "auth failure" in daemon.log[start:]
+
+        def level(name: str) -> str:
+            told = ctl(daemon.run_path, "log-level", name)
+            assert (told.status, told.error) == (EXIT_DONE, "")
+            return told.out
+
+        assert lines() == (True, True)  # as the daemon of a test is started with -d
+        assert level("info") == "info, debug before\n"
+        assert lines() == (False, True)
+        assert level("warning") == "warning, info before\n"
+        assert level("warning") == "warning, warning before\n"
+        assert lines() == (False, False)
+        before = daemon.front()
+        os.kill(before.pid, signal.SIGKILL)
+        wait_until(lambda: daemon.children(FRONT) not in ([], [before]), "there is a new front")
+        wait_until(lambda: status(daemon)["log_level"] == "warning", "it knows the level")
+        assert lines() == (False, False)
+        assert ctl(daemon.run_path, "reload").status == EXIT_DONE
+        assert lines() == (False, False)
+        assert level("debug") == "debug, warning before\n"
+        assert lines() == (True, True)
+
+    def test_that_nobody_knows_is_a_usage_error(self, daemon: Daemon, path: Path) -> None:
+        assert ctl(daemon.run_path, "log-level", "chatty").status == EXIT_USAGE
+        for level in ("chatty", "", None, 7):
+            (line,) = raw(path, order(do="log-level", level=level))
+            assert "level: expected" in line["error"]
 
 
 class TestWhoMayNotAsk:
@@ -168,8 +326,8 @@ class TestAHostileClient:
             (b"[1]\n", "expected an object in JSON, in one line"),
             (b"[" * 60_000 + b"\n", "expected an object in JSON, in one line"),
             (b"9" * 60_000 + b"\n", "expected an object in JSON, in one line"),
-            (b"{}\n", "expected one of these to do: status"),
-            (order(do="reboot"), "expected one of these to do: status"),
+            (b"{}\n", "expected one of these to do: status, flush, reload, log-level"),
+            (order(do="reboot"), "expected one of these to do: status, flush, reload, log-level"),
             (order(do=["status"]), "do: expected a text"),
             (b'{"do": "status"}', "expected a line of at most 65536 bytes"),
             (b"x" * 65_537, "expected a line of at most 65536 bytes"),

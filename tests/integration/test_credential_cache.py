@@ -4,10 +4,9 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable
 
 from support import mux
-from support.daemon import LOGIN, PASSWORD, WORKER, WRONG, Daemon
+from support.daemon import LOGIN, PASSWORD, WORKER, WRONG, Daemon, asked
 from support.ldap_clients import right, wrong
 from support.ldap_daemon import ours
 from support.ldap_directory import PEOPLE, U0, U1
@@ -16,18 +15,6 @@ from support.slapd import Slapd
 from support.waiting import wait_until
 
 NEW = b"another-Pass_3"
-
-
-def hashes(daemon: Daemon) -> int:
-    """How many logins the workers have had, those of the start included."""
-    return sum(int(report["served"]) for report in daemon.statistics() if "served" in report)
-
-
-def asked(daemon: Daemon, do: Callable[[], object]) -> int:
-    """How many logins the workers got while ``do`` ran."""
-    before = hashes(daemon)
-    do()
-    return hashes(daemon) - before
 
 
 def front(daemon: Daemon, name: str) -> int:

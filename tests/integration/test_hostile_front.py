@@ -1,6 +1,7 @@
 """The real master, with a front that a burglar has taken over."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -33,8 +34,8 @@ class Master:
                 start_new_session=True,
             )
 
-    def notes(self) -> list[dict[str, int]]:
-        """What the fronts wrote down, one line for each generation."""
+    def notes(self) -> list[dict[str, float]]:
+        """What the fronts wrote down, one line for each generation; and what the master did when it was to reload."""
         return [json.loads(line) for line in self.diary.read_text().splitlines()]
 
     def stop(self) -> None:
@@ -73,6 +74,7 @@ def master(attack: str, directory: Path, stderr: int | None = None) -> Iterator[
         ("foreign pool", "no pool 7"),
         ("foreign worker", "no worker 4242"),
         ("worker zero", "no worker 0"),
+        ("unknown level", "no level 3"),
         ("unasked answer", "an answer to a probe nobody sent"),
         ("descriptors", "descriptors or an oversized packet"),
     ],
@@ -104,6 +106,14 @@ def test_killing_and_wanting_without_end_is_slowed_down(directory: Path) -> None
         # 250 a second, and the window may begin anew twice.
         assert note["given"] <= 250 * 3 + 8
         assert len(processes.descendants(running.process.pid)) <= 1 + note["limit"]
+
+
+def test_reloading_without_end_is_slowed_down(directory: Path) -> None:
+    with master("reload without end", directory) as running:
+        wait_until(lambda: running.notes()[3:], "there were four reloads", limit=60)
+        begun = [note["reloads_at"] for note in running.notes()]
+        assert min(after - before for before, after in itertools.pairwise(begun)) > 0.9
+        assert running.process.poll() is None
 
 
 def test_it_can_kill_no_worker_but_its_own(directory: Path) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -161,6 +161,18 @@ class Daemon:
             return self.ask(b"nobody-at-all", b"x") == "NO"
         except OSError:
             return False
+
+
+def hashes(daemon: Daemon) -> int:
+    """How many logins the workers have had, those of the start included."""
+    return sum(int(report["served"]) for report in daemon.statistics() if "served" in report)
+
+
+def asked(daemon: Daemon, do: Callable[[], object]) -> int:
+    """How many logins the workers got while ``do`` ran."""
+    before = hashes(daemon)
+    do()
+    return hashes(daemon) - before
 
 
 def _table(fields: str) -> dict[str, str]:

@@ -216,6 +216,24 @@ def test_debug_lines_come_only_when_verbose(tmp_path: Path) -> None:
         assert ":news" in result.stderr
 
 
+def test_the_level_may_change_at_any_time_and_errors_always_come(tmp_path: Path) -> None:
+    script = (
+        "from pysaslauthd import logs; logs.configure(verbose=False, syslog=None, stderr=True)\n"
+        "for level in ('info', 'debug', 'warning', 'info'):\n"
+        "    logs.set_level(level)\n"
+        "    assert logs.is_debug() is (level == 'debug')\n"
+        "    for name in ('debug', 'info', 'warning', 'error'):\n"
+        "        getattr(logs.log, name)(f'{level} asked, {name} written')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    written = [line.partition(" :")[2] for line in result.stderr.splitlines()]
+    names = ("debug", "info", "warning", "error")
+    asked = (("info", 1), ("debug", 0), ("warning", 2), ("info", 1))
+    assert written == [f"{level} asked, {name} written" for level, first in asked for name in names[first:]]
+
+
 class TestDescribing:
     def test_an_exception_names_its_place_and_not_its_value(self) -> None:
         with pytest.raises(ValueError, match="hunter2") as caught:

@@ -12,6 +12,9 @@ import pytest
 
 import pysaslauthd
 from pysaslauthd.commands import check, control
+from pysaslauthd.commands.doctor import command as doctor
+from pysaslauthd.commands.doctor import programs
+from pysaslauthd.commands.doctor.findings import Level
 from pysaslauthd.config.command_line import DEFAULT_FILE, FLAGS
 from pysaslauthd.config.declared import DECLARED, Declared
 from pysaslauthd.config.ldap_conf import read_ldap_conf
@@ -283,6 +286,24 @@ class TestPysaslauthctl:
         ]
 
 
+class TestDoctor:
+    OPTIONS = items(chapter(CONTROL, "DOCTOR"))
+
+    @staticmethod
+    def parser() -> argparse.ArgumentParser:
+        parser = argparse.ArgumentParser(add_help=False)
+        doctor.add_arguments(parser)
+        return parser
+
+    def test_has_every_option_and_no_other(self) -> None:
+        heads = {item.head for item in self.OPTIONS}
+        assert heads == option_heads(self.parser()) | {"Fl - Ar option ..."}
+
+    def test_names_every_program_and_level(self) -> None:
+        text = chapter(CONTROL, "DOCTOR").lower().replace("\n", " ")
+        assert all(name in text for name in (*programs.NAMES, Level.PROBLEM, Level.WARNING))
+
+
 @pytest.mark.parametrize(
     "page", [DAEMON, CHECK, CONTROL], ids=["pysaslauthd", "testpysaslauthd", "pysaslauthctl"]
 )
@@ -311,7 +332,8 @@ class TestEachPage:
 
     def test_names_no_option_that_nobody_has(self, path: Path) -> None:
         if path.name.startswith("pysaslauthctl"):
-            known = set(re.findall(r"Fl (\S+)", " ".join(option_heads(control.parser()))))
+            heads = option_heads(control.parser()) | option_heads(TestDoctor.parser())
+            known = {*re.findall(r"Fl (\S+)", " ".join(heads)), "-"}
         elif path.name.startswith("test"):
             known = {*check.LETTERS, *(f"-{word.rstrip('=')}" for word in check.WORDS)}
         else:

@@ -33,6 +33,7 @@ realms = ["a.org", "b.org"]
 unavailable = "no"
 reply_reason = false
 syslog_socket = ""
+control_socket = "admin"
 field_limit = "300"
 password_limit = 1000
 read_timeout = 2.5
@@ -73,6 +74,7 @@ MEANT = {
     "unavailable": "no",
     "reply_reason": False,
     "syslog_socket": None,
+    "control_socket": Path("admin"),
     "field_limit": 300,
     "password_limit": 1000,
     "read_timeout": 2.5,

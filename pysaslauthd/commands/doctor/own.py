@@ -18,6 +18,9 @@ from pysaslauthd.config.options import DEFAULT_RUN_PATH, SOCKET_NAME, OptionErro
 from pysaslauthd.config.socket_tables import SocketTable
 from pysaslauthd.master.mux import Look
 
+_USUAL_RUN_PATHS = {DEFAULT_RUN_PATH, Path("/var/run/saslauthd")}
+"""What ``pysaslauthctl`` takes without being told, and Debian's name for it."""
+
 STARTERS = (Path("/etc/default/pysaslauthd"), Path("/etc/sysconfig/pysaslauthd"))
 """What says, on Debian and on Red Hat, how the packages' service is started."""
 
@@ -68,7 +71,8 @@ class Own(NamedTuple):
 
     def reload(self) -> tuple[str, ...]:
         """Have a running daemon read its configuration anew."""
-        return (cures.command_line(("pysaslauthd", *self.words, "--reload")),)
+        where = () if self.run_path in _USUAL_RUN_PATHS else ("-m", str(self.run_path))
+        return (cures.command_line(("pysaslauthctl", *where, "reload")),)
 
     def set(self, name: str, value: str) -> tuple[str, ...]:
         """Give a setting of the configuration file another value."""

@@ -123,7 +123,11 @@ class Tree:
         """Each place on the way by its real name, links resolved, from the root to the end or to what is not there."""
         parts = list(reversed(path.parts[1:]))
         here, links = self.root, 0
-        yield here, here.stat()
+        try:
+            yield here, here.stat()
+        except OSError as error:
+            yield here, error
+            return
         while parts:
             part = parts.pop()
             if part == os.pardir:

@@ -1,14 +1,6 @@
-r"""Log lines, in the original's shape, that no reader can hold up.
+"""Where lines go. Delivery never waits: a full ``/dev/log`` or a stopped terminal would otherwise stop every login.
 
-structlog makes the events; this module renders and delivers them. An event is a text and its
-values, and becomes ``text: [name=value] [name=value]``, the form of the original's failure line.
-Delivery never waits: a full ``/dev/log`` or a stopped terminal would otherwise stop every login.
 What does not fit is counted, and the count is logged as soon as lines flow again.
-
-Values come from strangers, so what could forge a line or a field of it is escaped: control and
-other unprintable characters, bytes that are not UTF-8, and the brackets that delimit fields (with
-an unescaped one, a login could carry a ``[remote=...]`` of its choice to a fail2ban filter). A
-backslash stays as it is: logins such as ``DOMAIN\user`` are real, and filters match them.
 """
 
 import contextlib
@@ -18,12 +10,7 @@ import select
 import socket
 import stat
 import time
-import traceback
 from pathlib import Path
-from typing import Any, Protocol, cast
-
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 IDENT = "saslauthd"
 """The original's name, which filters and dashboards look for."""
@@ -33,50 +20,11 @@ PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 # The original prints the name of a C function in 16 columns; since 2.1.27 the name is empty.
 _SYSLOG_PREFIX = " " * 16 + ": "
-_DELIMITERS = "[]"
-_LONGEST_VALUE = 1024  # characters of a line; a field of the default 256 bytes fits, all of it escaped
 _LONGEST_LINE = 4096  # bytes on standard error; PIPE_BUF, so that two processes' lines never mix
 _RECONNECT_PAUSE = 1.0  # seconds; a missing /dev/log is not looked for at every line
 
-log: FilteringBoundLogger = structlog.get_logger()
 
-
-def escaped(value: object, delimiters: str = _DELIMITERS) -> str:
-    """``value`` as it may stand in a log line; bytes are read as UTF-8."""
-    text = value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
-    if text.isprintable() and not any(character in text for character in delimiters):
-        return text
-    return "".join(
-        character if character.isprintable() and character not in delimiters else _as_hex(character)
-        for character in text
-    )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
-
-
-def _as_hex(character: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in character.encode(errors="surrogateescape"))
-
-
-def describe(error: BaseException) -> str:
-    """An unexpected exception in one line: its type and where it arose, innermost place first.
-
-    Not its message: Python's own like to quote the value they stumbled on, which may be a password.
-    Only the system's errors are spelled out, as their text comes from a table.
-    """
-    places = [
-        f"{Path(frame.filename).name}:{frame.lineno}"
-        for frame in reversed(traceback.extract_tb(error.__traceback__)[-4:])
-    ]
-    name = type(error).__name__
-    if isinstance(error, OSError) and error.errno is not None:
-        name = f"{name} {os.strerror(error.errno)}"
-    return f"{name} at {' < '.join(places) or 'an unknown place'}"
-
-
-class _Sink:
+class Sink:
     """A place where lines go. Subclasses try once, without waiting."""
 
     def __init__(self, name: str) -> None:
@@ -104,7 +52,7 @@ class _Sink:
         raise NotImplementedError
 
 
-class SyslogSink(_Sink):
+class SyslogSink(Sink):
     """The system's log daemon, by its datagram socket."""
 
     def __init__(self, path: Path) -> None:
@@ -165,7 +113,7 @@ class SyslogSink(_Sink):
         return True
 
 
-class StreamSink(_Sink):
+class StreamSink(Sink):
     """Standard error, in the original's foreground form.
 
     A pipe or a terminal is opened a second time to make it non-blocking: the flag belongs to the
@@ -229,74 +177,3 @@ def _has_room(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     return bool(poll.poll(0))
-
-
-class _Output:
-    """What structlog calls: a method for each level, each sending to every sink."""
-
-    def __init__(self) -> None:
-        self.sinks: list[_Sink] = []
-
-    def debug(self, line: str) -> None:
-        self._write("debug", line)
-
-    def info(self, line: str) -> None:
-        self._write("info", line)
-
-    def warning(self, line: str) -> None:
-        self._write("warning", line)
-
-    def error(self, line: str) -> None:
-        self._write("error", line)
-
-    def critical(self, line: str) -> None:
-        self._write("critical", line)
-
-    def _write(self, level: str, line: str) -> None:
-        for sink in self.sinks:
-            sink.write(PRIORITIES[level], line)
-
-
-class _Processor(Protocol):
-    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> Any: ...
-
-
-_output = _Output()
-
-
-def render(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
-    """The structlog processor that turns an event into its line."""
-    # The text is ours and may hold brackets of its own; the values come from strangers.
-    text = escaped(event.pop("event"), delimiters="")
-    fields = " ".join(f"[{name}={_cut(escaped(value))}]" for name, value in event.items())
-    return f"{text}: {fields}" if fields else text
-
-
-def configure(*, verbose: bool, syslog: Path | None, stderr: bool) -> None:
-    """Say where lines go, once, before the first of them. Debug lines only if ``verbose``."""
-    _output.sinks = []
-    if stderr:
-        _output.sinks.append(StreamSink())
-    if syslog is not None:
-        _output.sinks.append(SyslogSink(syslog))
-    processors = cast("list[_Processor]", [render])
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger("debug" if verbose else "info"),
-        logger_factory=lambda *_: _output,
-        cache_logger_on_first_use=True,
-    )
-
-
-def detach() -> None:
-    """From now on only syslog: standard error has become ``/dev/null``."""
-    for sink in _output.sinks:
-        if isinstance(sink, StreamSink):
-            sink.close()
-    _output.sinks = [sink for sink in _output.sinks if not isinstance(sink, StreamSink)]
-
-
-def reopen() -> None:
-    """After a fork, when all but 0, 1 and 2 is closed: get descriptors of this process's own."""
-    for sink in _output.sinks:
-        sink.reopen()
