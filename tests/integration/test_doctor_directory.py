@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pysaslauthd.commands.doctor.diagnosis import decoded
 from support.certificates import Certificates
 from support.doctor import Report, parsed
 from support.ldap_clients import configuration
@@ -108,6 +109,23 @@ class TestAServer:
         found = patient.examine(configuration(f"{dead} {slapd.ldap}")).get("ldap-not-reached")
         assert found.level == "warning"
         assert f"({slapd.ldap} answers)" in found.text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        3,
+        [],
+        [[], []],
+        [[["u", "h", "389", False, 1, ""]], [], ""],
+        [[["u"]], [], ""],
+        [[], [["f", "b", 1]], ""],
+    ],
+)
+def test_a_process_that_says_what_nobody_understands_is_not_believed(answer: object) -> None:
+    diagnosis = decoded(answer)
+    assert diagnosis is not None
+    assert "nobody understands" in diagnosis.trouble
 
 
 class TestACertificate:

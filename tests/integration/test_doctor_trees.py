@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pysaslauthd.commands.doctor.accounts import accounts_of
+from pysaslauthd.commands.doctor.tree import Tree
 from support.doctor import Report, parsed
 
 COMMAND = (sys.executable, "-m", "pysaslauthd.commands.doctor")
@@ -157,6 +159,19 @@ class TestAUser:
         # Who runs the test has made it, so its group is not always root's.
         (found,) = [each for each in report.bad if each.id in {"directory-shut", "not-in-group"}]
         assert found.text.startswith("postfix cannot enter /run/saslauthd")
+
+
+def test_a_user_is_in_all_groups_that_name_him(system: System) -> None:
+    person = accounts_of(Tree(system.root)).person("cyrus")
+    assert person is not None
+    assert (person.uid, person.gid, set(person.groups)) == (101, 8, {8, 45})
+
+
+def test_a_program_that_nobody_knows_is_a_usage_error(system: System) -> None:
+    command = [*COMMAND, "--root", str(system.root), "--program", "qmail"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "postfix" in done.stderr
 
 
 def test_a_configuration_that_will_not_do_is_said_and_the_rest_is_looked_at(system: System) -> None:

@@ -42,6 +42,14 @@ def table(*lines: str) -> str:
     return f"printf '{text}' >/etc/pysaslauthd.toml; service pysaslauthd reload"
 
 
+def elsewhere(directory: str) -> str:
+    """Cyrus' daemon, as Debian starts it, in a directory."""
+    return (
+        f"install -d -g sasl -m 0710 {directory}; echo START=yes >>/etc/default/saslauthd; "
+        f"sed -i 's|/var/run/saslauthd\"$|{directory}\"|' /etc/default/saslauthd; service saslauthd start"
+    )
+
+
 TROUBLES = {
     "/mux is missing": Trouble(
         f"echo 'saslauthd_path: /var/run/saslauthd' >>{SASL_FILE}",
@@ -152,6 +160,24 @@ TROUBLES = {
         "service pysaslauthd stop; echo START=yes >>/etc/default/saslauthd; service saslauthd start",
         "another-daemon",
         ("/usr/sbin/saslauthd (pid ", "/run/saslauthd/mux"),
+    ),
+    "Cyrus' daemon where the chroot looks": Trouble(
+        f"postconf -F smtp/inet/chroot=y; {elsewhere('/var/spool/postfix/var/run/saslauthd')}",
+        "another-daemon",
+        ("/var/spool/postfix/var/run/saslauthd/mux", "/usr/sbin/saslauthd (pid ", "and not pysaslauthd"),
+    ),
+    "Cyrus' daemon where nobody looks": Trouble(
+        elsewhere("/var/spool/postfix/var/run/saslauthd"),
+        "another-daemon-elsewhere",
+        ("/usr/sbin/saslauthd (pid ", "/var/spool/postfix/var/run/saslauthd/mux", "no program"),
+    ),
+    "/mux is missing in a chroot": Trouble(
+        f"postconf -F smtp/inet/chroot=y; echo 'saslauthd_path: /var/run/saslauthd' >>{SASL_FILE}; "
+        "install -d -g sasl -m 0710 /var/spool/postfix/var/run/saslauthd; "
+        + table("", "[[socket]]", 'path = "/var/spool/postfix/var/run/saslauthd/mux"')
+        + "; until test -S /var/spool/postfix/var/run/saslauthd/mux; do sleep 0.05; done",
+        "mux-missing",
+        ("/var/spool/postfix/var/run/saslauthd", "/mux is missing", SASL_FILE),
     ),
 }
 

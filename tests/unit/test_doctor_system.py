@@ -42,6 +42,7 @@ def guarded(root: Path, **files: str) -> list[str]:
         path = root / names[name]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    (root / "run/saslauthd").mkdir(parents=True)
     tree = Tree(root)
     own, _ = own_of(tree, accounts_of(tree), ["-a", "pam"])
     return [each.id for each in check_guards(guards_of(tree, own.run_path), own, PROGRAMS)]
@@ -50,6 +51,12 @@ def guarded(root: Path, **files: str) -> list[str]:
 class TestSelinux:
     def test_that_enforces_and_has_not_labelled_the_run_path_is_named(self, tmp_path: Path) -> None:
         assert guarded(tmp_path, enforce="1") == ["selinux"]
+
+    def test_has_nothing_to_label_where_no_run_path_is(self, tmp_path: Path) -> None:
+        (tmp_path / "sys/fs/selinux").mkdir(parents=True)
+        (tmp_path / "sys/fs/selinux/enforce").write_text("1")
+        guards = guards_of(Tree(tmp_path), Path("/run/saslauthd"))
+        assert (guards.selinux_enforces, guards.label) == (True, None)
 
     def test_that_only_watches_is_not(self, tmp_path: Path) -> None:
         assert guarded(tmp_path, enforce="0") == []

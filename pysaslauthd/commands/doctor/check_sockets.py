@@ -1,6 +1,7 @@
 """Sockets and permissions: whether who asks finds one of ours, and is let in. Pure, over a :class:`Scene`."""
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,15 @@ from pysaslauthd.commands.doctor.access import SEARCH, Obstacle, is_open_to_all,
 from pysaslauthd.commands.doctor.accounts import Person
 from pysaslauthd.commands.doctor.findings import Finding, fine, problem, warning
 from pysaslauthd.commands.doctor.listeners import Listener
+from pysaslauthd.commands.doctor.own import USUAL_SOCKETS
 from pysaslauthd.commands.doctor.scene import Asked, Scene, Spot
 from pysaslauthd.config.options import SOCKET_NAME
 
 ORIGINAL = "saslauthd"
 """The name of Cyrus' daemon and of its service."""
+
+RUN_DIRECTORIES = {each.parent.name for each in USUAL_SOCKETS}
+"""As a run directory is called, also one that is not there."""
 
 
 def check_sockets(scene: Scene) -> Iterator[Finding]:
@@ -28,7 +33,7 @@ def check_sockets(scene: Scene) -> Iterator[Finding]:
             yield from _entry(scene, spot, person, person.name, "")
     for spot in scene.elsewhere:
         assert spot.listener is not None
-        if not spot.listener.is_ours:
+        if not spot.listener.is_ours and not spot.listener.is_service_manager:
             yield warning(
                 "another-daemon-elsewhere",
                 f"{_called(spot.listener)} listens on {spot.path}, a usual place, which no program found here asks",
@@ -44,7 +49,9 @@ def _our_socket(scene: Scene, spot: Spot) -> Iterator[Finding]:
             )
         else:
             yield from _nobody(scene, spot)
-    elif not spot.listener.is_ours and not _is_service_manager(spot.listener):
+    elif spot.listener.is_service_manager:
+        yield fine("listening", f"the service manager holds {spot.path}, and starts the daemon for it")
+    elif not spot.listener.is_ours:
         yield problem(
             "another-daemon",
             f"{_called(spot.listener)} listens on {spot.path}, where pysaslauthd is to listen",
@@ -87,9 +94,12 @@ def _client(scene: Scene, asked: Asked) -> Iterator[Finding]:
     if _lacks_mux(scene, spot):
         yield _mux_missing(scene, asked)
         return
-    if spot.served is None:
+    is_anothers = spot.listener is not None and spot.listener.is_ours
+    if spot.served is None and not is_anothers:
         yield _not_served(scene, asked)
         return
+    if spot.served is None:
+        yield fine("another-of-ours", f"{client.what} asks {spot.path}, where another pysaslauthd listens")
     if asked.person is None and client.users:
         names = " or ".join(client.users)
         yield warning("no-user", f"{client.what} is to run as {names}, and there is no such user")
@@ -102,7 +112,7 @@ def _lacks_mux(scene: Scene, spot: Spot) -> bool:
     if spot.is_directory:
         return True
     directories = {each.path.parent for each in scene.sockets}
-    return spot.path.name != SOCKET_NAME and spot.path in directories
+    return spot.path in directories or spot.path.name in RUN_DIRECTORIES
 
 
 def _mux_missing(scene: Scene, asked: Asked) -> Finding:
@@ -120,8 +130,6 @@ def _mux_missing(scene: Scene, asked: Asked) -> Finding:
 
 def _not_served(scene: Scene, asked: Asked) -> Finding:
     client, spot = asked.client, asked.spot
-    if spot.listener is not None and spot.listener.is_ours:
-        return fine("another-of-ours", f"{client.what} asks {spot.path}, where another pysaslauthd listens")
     ours = ", ".join(str(each.path) for each in scene.sockets)
     group = scene.accounts.sasl_group(asked.person)
     person = asked.person
@@ -206,7 +214,7 @@ def _open_socket(scene: Scene, stop: Obstacle, group: str) -> tuple[str, ...]:
     path = stop.place.path
     served = next((each.served for each in scene.sockets if each.path == path and each.served), None)
     if served is None or not served.table.origins:
-        return (f"chgrp {group} {cures.quoted(path)}", f"chmod 0660 {cures.quoted(path)}")
+        return (f"chgrp {shlex.quote(group)} {cures.quoted(path)}", f"chmod 0660 {cures.quoted(path)}")
     replaced: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     table, _, header = served.table.origin.rpartition(":")
@@ -250,11 +258,6 @@ def _look(spot: Spot) -> str:
 
 def _called(listener: Listener) -> str:
     return f"{listener.program} (pid {listener.pid})" if listener.pid else listener.program
-
-
-def _is_service_manager(listener: Listener) -> bool:
-    """Whether the socket was made by who starts us on demand."""
-    return listener.pid == 1
 
 
 def _end(scene: Scene, listener: Listener) -> tuple[str, ...]:

@@ -42,10 +42,10 @@ def check_start(path: Path, text: str, *, is_ours: bool) -> Iterator[Finding]:
 
 
 class Guards(NamedTuple):
-    """The kernel's further rules. ``label``: SELinux' of the run directory, empty where there is none."""
+    """The kernel's further rules. ``label`` is SELinux' of the run directory: None where there is no directory."""
 
     selinux_enforces: bool
-    label: str
+    label: str | None
     confined: tuple[str, ...]
     """Programs that AppArmor confines, as its profiles name them."""
     allowed: tuple[str, ...]
@@ -54,7 +54,7 @@ class Guards(NamedTuple):
 
 def guards_of(tree: Tree, run_path: Path) -> Guards:
     """Look at what the kernel shows."""
-    label = ""
+    label = "" if tree.has(run_path) else None
     with contextlib.suppress(OSError):
         label = os.getxattr(tree.real(run_path), "security.selinux").decode(errors="replace").rstrip("\0")
     confined = []
@@ -76,7 +76,7 @@ def _profile(tree: Tree, name: str) -> str | None:
 
 def check_guards(guards: Guards, own: Own, programs: dict[str, tuple[str, str]]) -> Iterator[Finding]:
     """Whether a denial is likely. ``programs``: for each that asks, the word by which a profile is its, and its socket."""
-    if guards.selinux_enforces and LABEL not in guards.label:
+    if guards.selinux_enforces and guards.label is not None and LABEL not in guards.label:
         path = cures.quoted(own.run_path)
         yield warning(
             "selinux",

@@ -35,6 +35,8 @@ class Wanted(NamedTuple):
     tree: Tree
     words: tuple[str, ...] = ()
     """The daemon's command line, if one is given."""
+    run_path: Path | None = None
+    """Its run path, if one is given."""
     programs: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     logins: tuple[str, ...] = ()
@@ -52,16 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said behind ``doctor``."""
-    for flag, metavar, text in (
-        ("--user", "name", "a user who is to be let in"),
-        (
-            "--program",
-            "name",
-            f"look at this program alone, also where it does not ask yet: {', '.join(NAMES)}",
-        ),
-        ("--login", "user@realm", "show what becomes of this login"),
-    ):
-        parser.add_argument(flag, action="append", default=[], metavar=metavar, help=text)
+    several: tuple[tuple[str, str, str, Sequence[str] | None], ...] = (
+        ("--user", "name", "a user who is to be let in", None),
+        ("--program", "name", f"look at this program alone, of {', '.join(NAMES)}", NAMES),
+        ("--login", "user@realm", "show what becomes of this login", None),
+    )
+    for flag, metavar, text, choices in several:
+        parser.add_argument(flag, action="append", default=[], metavar=metavar, help=text, choices=choices)
     parser.add_argument("--config", type=Path, metavar="file", help="the daemon's configuration file")
     parser.add_argument(
         "--defaults", type=Path, metavar="file", help="the file of flags that the daemon runs with"
@@ -91,11 +90,8 @@ def run(given: argparse.Namespace) -> None:
     problems = sum(each.level is Level.PROBLEM for each in found)
     warnings = sum(each.level is Level.WARNING for each in found)
     if given.json:
-        print(
-            json.dumps(
-                {"findings": [each._asdict() for each in shown], "problems": problems, "warnings": warnings}
-            )
-        )
+        listed = [each._asdict() for each in shown]
+        print(json.dumps({"findings": listed, "problems": problems, "warnings": warnings}))
     else:
         for line in _lines(shown):
             print(line)
@@ -107,10 +103,11 @@ def _wanted(given: argparse.Namespace) -> Wanted:
     words: list[str] = list(given.options)
     for flag, path in (("--config", given.config), ("--defaults", given.defaults)):
         words += [flag, str(path.absolute())] if path else []
-    if given.run_path not in {None, DEFAULT_RUN_PATH}:
-        words += ["-m", str(given.run_path)]
     root = given.root.resolve()
-    return Wanted(Tree(root), tuple(words), tuple(given.program), tuple(given.user), tuple(given.login))
+    run_path = None if given.run_path == DEFAULT_RUN_PATH else given.run_path
+    return Wanted(
+        Tree(root), tuple(words), run_path, tuple(given.program), tuple(given.user), tuple(given.login)
+    )
 
 
 def _lines(found: Iterable[Finding]) -> Iterator[str]:
@@ -124,7 +121,7 @@ def findings(wanted: Wanted) -> Iterator[Finding]:
     """All that is found, in the order in which it wants to be cured."""
     tree = wanted.tree
     accounts = accounts_of(tree)
-    words = starting_words(tree, wanted.words)
+    words = starting_words(tree, wanted.words, wanted.run_path)
     own, found = own_of(tree, accounts, words)
     yield from found
     yield from _start(tree, own)
@@ -147,6 +144,9 @@ def findings(wanted: Wanted) -> Iterator[Finding]:
         yield from _backends(tree, own, clients, logins)
     yield from check_guards(guards_of(tree, own.run_path), own, _confinable(clients))
 
+
+_EXECUTABLES = {"postfix": "smtpd", "cyrus": "imapd", "svnserve": "svnserve", "libvirt": "libvirtd"}
+"""What AppArmor's profiles are called by, where that is not the program's name."""
 
 _NOBODY = Client("a program", "a program with libsasl", (), "imap", "", Path("/"))
 """Who sends a login where no program is found."""
@@ -213,4 +213,7 @@ def _backends(
 
 
 def _confinable(clients: Iterable[Client]) -> dict[str, tuple[str, str]]:
-    return {client.program: (client.program, str(client.socket)) for client in clients}
+    return {
+        client.program: (_EXECUTABLES.get(client.program, client.program), str(client.socket))
+        for client in clients
+    }

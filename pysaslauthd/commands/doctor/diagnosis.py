@@ -67,17 +67,36 @@ def diagnosis_of(options: Options, identities: Sequence[Identity]) -> Diagnosis 
         answer = asked(
             files, lambda copies: diagnose(options, copies, tuple(identities)), Rights(user), LIMIT
         )
+    except OSError as error:
+        return Diagnosis(trouble=f"no process to be had that asks them: {error.strerror}")
     finally:
         files.close()
-    return _decoded(answer)
+    return decoded(answer)
 
 
-def _decoded(answer: Any) -> Diagnosis | None:
+def decoded(answer: Any) -> Diagnosis | None:
+    """What that process said, which talks to strangers and is not believed to keep to a form.
+
+    None if it said that the configuration will not do.
+    """
     if answer is None:
         return Diagnosis(trouble=f"the process that asks them died, or took {LIMIT:g} s")
-    servers, searches, trouble = answer
-    if trouble:
-        return None
-    return Diagnosis(
-        tuple(ServerState(*each) for each in servers), tuple(Searched(*each) for each in searches)
-    )
+    try:
+        servers, searches, trouble = answer
+        states = [ServerState(*_fitting(each, (str, str, int, bool, int, str))) for each in servers]
+        filled = [Searched(*_fitting(each, (str, str, bool))) for each in searches]
+    except (TypeError, ValueError):
+        return Diagnosis(trouble="the process that asks them said what nobody understands")
+    return None if trouble else Diagnosis(tuple(states), tuple(filled))
+
+
+def _fitting(values: Any, kinds: tuple[type, ...]) -> list[Any]:
+    """``values``, if they are of these kinds.
+
+    :raises TypeError: they are not.
+    :raises ValueError: there are more or fewer.
+    """
+    for value, kind in zip(values, kinds, strict=True):
+        if type(value) is not kind:
+            raise TypeError
+    return list(values)

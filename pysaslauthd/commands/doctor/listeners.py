@@ -1,4 +1,4 @@
-"""Who listens on a socket. Asking for that is connecting, which no saslauthd minds: nothing is sent."""
+"""Who listens on a socket. That is found out by connecting, which no saslauthd minds: nothing is sent."""
 
 import contextlib
 import errno
@@ -11,6 +11,9 @@ from typing import NamedTuple
 OUR_NAME = "pysasl-master"
 """What the master calls itself in ``/proc``."""
 
+SERVICE_MANAGER = "systemd"
+"""What process 1 calls itself where it may listen for a daemon that is not started yet."""
+
 _CREDENTIALS = struct.Struct("iII")
 
 
@@ -22,12 +25,19 @@ class Listener(NamedTuple):
     program: str
     is_ours: bool
 
+    @property
+    def is_service_manager(self) -> bool:
+        """Whether it listens for whoever it is told to start."""
+        return self.pid == 1 and Path(self.program).name == SERVICE_MANAGER
+
 
 def listener_on(path: Path) -> Listener | None:
     """Who answers on the socket ``path``, a real name of this machine; None if nobody does.
 
     :raises PermissionError: this process may not ask.
     """
+    if _is_held_by_service_manager(path):
+        return Listener(1, 0, SERVICE_MANAGER, is_ours=False)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -40,6 +50,19 @@ def listener_on(path: Path) -> Listener | None:
         raw = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _ = _CREDENTIALS.unpack(raw)
     return Listener(pid, uid, _program(pid), is_ours=_read(pid, "comm").strip() == OUR_NAME)
+
+
+def _is_held_by_service_manager(path: Path) -> bool:
+    """Whether to connect would start a daemon. Only root can see that."""
+    if _read(1, "comm").strip() != SERVICE_MANAGER:
+        return False
+    with contextlib.suppress(OSError):
+        held = {os.readlink(each) for each in Path("/proc/1/fd").iterdir()}  # noqa: PTH115  (no path but a name)
+        for line in Path("/proc/net/unix").read_text(errors="replace").splitlines():
+            words = line.split(None, 7)
+            if len(words) > 7 and os.path.realpath(words[7]) == str(path) and f"socket:[{words[6]}]" in held:
+                return True
+    return False
 
 
 def words_of(listener: Listener) -> tuple[str, ...]:

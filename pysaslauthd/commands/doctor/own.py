@@ -103,17 +103,18 @@ class Own(NamedTuple):
         return cures.append(self.file, *lines, f'path = "{path}"')
 
 
-def starting_words(tree: Tree, given: Sequence[str]) -> tuple[str, ...]:
+def starting_words(tree: Tree, given: Sequence[str], run_path: Path | None) -> tuple[str, ...]:
     """The daemon's command line: as given, else as one runs with, else as the packages' service would have it."""
+    where = ("-m", str(run_path)) if run_path else ()
     if given:
-        return tuple(given)
+        return (*given, *where)
     if tree.is_machine:
-        for path in USUAL_SOCKETS:
+        for path in (run_path / SOCKET_NAME,) if run_path else USUAL_SOCKETS:
             with contextlib.suppress(PermissionError):
-                listener = listeners.listener_on(path)
+                listener = listeners.listener_on(tree.real(path))
                 if listener and (words := listeners.words_of(listener)):
                     return words
-    return next((("--defaults", str(path)) for path in STARTERS if tree.has(path)), ())
+    return (*next((("--defaults", str(path)) for path in STARTERS if tree.has(path)), ()), *where)
 
 
 def own_of(tree: Tree, accounts: Accounts, words: Sequence[str]) -> tuple[Own, list[Finding]]:

@@ -1,5 +1,6 @@
 """The programs of a machine that ask a saslauthd: by which files, as whom, from which chroot, by which socket."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -151,7 +152,8 @@ def _postfix_path(tree: Tree, configured: str) -> tuple[Path, ...]:
 def _exim(tree: Tree) -> Iterator[Client]:
     """Exim's client is its own, its socket compiled in, and whether it asks is in its configuration."""
     for file in _EXIMS_FILES:
-        if any(_ASKS_BY_EXIM.search(_without_comments(text)) for text in _texts(tree, file)):
+        texts = itertools.islice(_texts(tree, file), _MOST_FILES)
+        if any(_ASKS_BY_EXIM.search(_without_comments(text)) for text in texts):
             unit = "exim4" if tree.has(Path("/usr/sbin/exim4")) else "exim"
             users = ("Debian-exim", "exim", "mail")
             yield Client("exim", "exim", users, "", unit, default_socket(tree), splits_logins=False)
@@ -164,7 +166,7 @@ def _texts(tree: Tree, file: Path, depth: int = 0) -> Iterator[str]:
     if text is not None:
         yield text
     elif depth < _DEEPEST:
-        for name in tree.names(file)[:_MOST_FILES]:
+        for name in tree.names(file):
             yield from _texts(tree, name, depth + 1)
 
 

@@ -25,7 +25,7 @@ LIBRARIES = (Path("/usr/lib"), Path("/usr/lib64"), Path("/lib"), Path("/lib64"))
 DEFAULT_PATH = (Path("/etc/sasl2"), Path("/usr/lib/sasl2"))
 """Where libsasl looks, if its own words cannot be found."""
 
-_BUILT_IN = re.compile(r"(?:/[\w.+-]+)+(?::(?:/[\w.+-]+)+)+")
+_BUILT_IN = re.compile(r"/[\w/.+:-]{1,1000}", re.ASCII)
 _LINE = re.compile(r"([\w-]+):\s*(.+?)\s*", re.ASCII)
 SASL_DIRECTORY = "sasl2"
 
@@ -108,7 +108,7 @@ def built_in_path(tree: Tree) -> tuple[Path, ...]:
         text = tree.read(library) or ""
         for match in _BUILT_IN.finditer(text):
             directories = tuple(map(Path, match[0].split(":")))
-            if any(each.name == SASL_DIRECTORY for each in directories):
+            if len(directories) > 1 and any(each.name == SASL_DIRECTORY for each in directories):
                 return directories
     return DEFAULT_PATH
 

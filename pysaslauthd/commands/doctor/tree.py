@@ -15,6 +15,7 @@ from typing import NamedTuple
 MOST_LINKS = 40
 """Symbolic links on the way; the kernel's own limit."""
 
+_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 LARGEST_FILE = 1 << 20
 """Bytes that are read of a file."""
 
@@ -97,7 +98,7 @@ class Tree:
         """The text of a regular file; None where there is none that this process may read."""
         try:
             # Without O_NONBLOCK a named pipe would wait for its writer.
-            descriptor = os.open(self.real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            descriptor = os.open(self.real(path), _READING)
         except OSError:
             return None
         try:
