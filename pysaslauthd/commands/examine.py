@@ -128,13 +128,24 @@ class _Report:
             return
         self.warnings += filter(None, (privileges.missing_rights(worker_rights(options, user)),))
         path = options.configuration
-        if path is not None and os.geteuid() != 0 and path.exists() and not os.access(path, os.R_OK):
+        if path is not None and _is_forbidden(path):
             self.warnings.append(f"{path}: not checked, as this user cannot read it")
             return
         files, found = files_of(options, user, module)
         files.close()
         self.errors += found.errors
         self.warnings += found.warnings
+
+
+def _is_forbidden(path: Path) -> bool:
+    """Whether it is there, or may be, for others than this user."""
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def show(configuration: Configuration) -> int:

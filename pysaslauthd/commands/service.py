@@ -45,8 +45,8 @@ EXIT_NOT_PERMITTED = 4
 EXIT_NOTHING_TO_RELOAD = 7
 
 
-class _UnknownError(Exception):
-    """Whether there is a daemon cannot be told; the message says why, a line for each thing."""
+class _CannotError(Exception):
+    """What was asked for cannot be done or told; the message says why, a line for each thing."""
 
     def __init__(self, text: str, status: int = EXIT_FAILED) -> None:
         super().__init__(text)
@@ -80,12 +80,14 @@ class _Master:
     def tell(self, number: signal.Signals) -> None:
         """Send a signal; nothing if it has ended.
 
-        :raises PermissionError: it is another user's.
+        :raises _CannotError: it is another user's.
         """
         try:
             signal.pidfd_send_signal(self._descriptor, number)
         except ProcessLookupError:
             return
+        except PermissionError:
+            raise _CannotError(f"process {self.pid} is another user's", EXIT_NOT_PERMITTED) from None
 
     def ends_within(self, seconds: float) -> bool:
         """Whether it does."""
@@ -99,7 +101,7 @@ def status(configuration: Configuration) -> int:
     run_path, errors = configuration.run_path()
     try:
         owner = _owner(run_path, errors)
-    except _UnknownError as error:
+    except _CannotError as error:
         _complain(str(error))
         return EXIT_UNKNOWN
     if owner is not None and owner.is_ours:
@@ -131,12 +133,9 @@ def stop(configuration: Configuration, limit: float = STOP_LIMIT) -> int:
                 if not _ended(master, limit):
                     _complain(f"process {master.pid} cannot be killed")
                     return EXIT_FAILED
-    except _UnknownError as error:
+    except _CannotError as error:
         _complain(str(error))
         return error.status
-    except PermissionError:
-        _complain(f"the daemon on {run_path} is another user's")
-        return EXIT_NOT_PERMITTED
     _complain(f"somebody starts it again and again on {run_path}")
     return EXIT_FAILED
 
@@ -151,12 +150,9 @@ def reload(configuration: Configuration) -> int:
             return EXIT_NOTHING_TO_RELOAD
         with master:
             master.tell(signal.SIGHUP)
-    except _UnknownError as error:
+    except _CannotError as error:
         _complain(str(error))
         return error.status
-    except PermissionError:
-        _complain(f"the daemon on {run_path} is another user's")
-        return EXIT_NOT_PERMITTED
     return EXIT_DONE
 
 
@@ -172,7 +168,7 @@ def _ended(master: _Master, limit: float) -> bool:
 def _master(run_path: Path, errors: list[str]) -> _Master | None:
     """The daemon, held; None if there is none, or none of ours.
 
-    :raises _UnknownError: nobody can tell.
+    :raises _CannotError: nobody can tell.
     """
     deadline = time.monotonic() + KILL_LIMIT
     while (owner := _owner(run_path, errors)) is not None and owner.is_ours:
@@ -185,14 +181,14 @@ def _master(run_path: Path, errors: list[str]) -> _Master | None:
         if descriptor >= 0:
             os.close(descriptor)
         if time.monotonic() > deadline:
-            raise _UnknownError(f"daemons come and go on {run_path}")
+            raise _CannotError(f"daemons come and go on {run_path}")
     return None
 
 
 def _owner(run_path: Path, errors: list[str]) -> _Owner | None:
     """Who holds a daemon's lock on the run path. ``errors`` are what is wrong in the files that name it.
 
-    :raises _UnknownError: the files there cannot be opened, or nobody is there and it may be the wrong place.
+    :raises _CannotError: the files there cannot be opened, or nobody is there and it may be the wrong place.
     """
     for path in (run_path / PID_FILE, run_path / START_LOCK):
         try:
@@ -201,11 +197,11 @@ def _owner(run_path: Path, errors: list[str]) -> _Owner | None:
             continue
         except OSError as error:
             status = EXIT_NOT_PERMITTED if isinstance(error, PermissionError) else EXIT_FAILED
-            raise _UnknownError(f"{path}: {error.strerror}", status) from None
+            raise _CannotError("\n".join([*errors, f"{path}: {error.strerror}"]), status) from None
         if pid is not None:
             return _Owner(pid, _name(pid))
     if errors:
-        raise _UnknownError("\n".join(errors))
+        raise _CannotError("\n".join(errors))
     return None
 
 

@@ -107,6 +107,9 @@ class TestCheck:
         result = there.run(words)
         assert result.returncode == 0
         assert f"warning: {conf}: not checked, as this user cannot read it" in result.stderr
+        there.directory.chmod(0o700)
+        assert f"warning: {conf}: not checked" in there.run(words).stderr
+        there.directory.chmod(0o755)
         os.chown(conf, PLAIN_ID, PLAIN_ID)
         assert there.run(words).returncode == 1
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,8 @@ from pysaslauthd.commands.configuration import Configuration
 from pysaslauthd.config.command_line import CommandLine, read_command_line
 from support import processes
 from support.configured import RELOADED, Configured
-from support.daemon import FRONT
+from support.daemon import COMMAND, FRONT
+from support.namespaces import inside
 from support.packages import need_root
 from support.pam_daemon import RUN_AS_USER
 from support.waiting import wait_until
@@ -91,7 +93,8 @@ class TestStatus:
         there.write(there.basis + "nonsense = 1\n")
         assert f"process {daemon}" in ask(there, "--status").stdout
         there.write("run_path = ")
-        done = ask(there, "--status")
+        words = [*COMMAND, "--config", str(there.file), "--status"]
+        done = there.run(inside(words, binds={Path("/run"): there.directory}))
         assert (done.returncode, done.stdout) == (4, "")
         assert f"pysaslauthd: {there.file}:1: " in done.stderr
         assert ask(there, "--status", "-m", str(there.run_path)).returncode == 0
@@ -102,7 +105,8 @@ class TestStatus:
         words = [*RUN_AS_USER, "-m", str(there.run_path)]
         done = there.run([*words, "--status"])
         assert (done.returncode, done.stderr.endswith("/saslauthd.pid: Permission denied\n")) == (4, True)
-        assert there.run([*words, "--stop"]).returncode == 4
+        for what in ("--stop", "--reload"):
+            assert there.run([*words, what]).returncode == 4
         assert processes.is_alive(daemon)
 
 
@@ -141,9 +145,11 @@ class TestStop:
         there.run_path.mkdir()
         with subprocess.Popen(["sleep", "60"]) as numbered:
             (there.run_path / "saslauthd.pid").write_text(f"{numbered.pid}\n")
-            assert ask(there, "--stop").returncode == 0
-            assert processes.is_alive(numbered.pid)
-            numbered.kill()
+            try:
+                assert ask(there, "--stop").returncode == 0
+                assert processes.is_alive(numbered.pid)
+            finally:
+                numbered.kill()
         with _stranger(there) as stranger:
             assert ask(there, "--stop").returncode == 0
             assert processes.is_alive(stranger.pid)
@@ -188,5 +194,7 @@ def _stranger(there: Configured) -> "Iterator[subprocess.Popen[bytes]]":
     with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()

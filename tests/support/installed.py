@@ -87,9 +87,13 @@ def _stage(root: Path) -> None:
     script = CHECKOUT / "initscripts/pysaslauthd"
     _put(root / "etc/init.d/pysaslauthd", script.read_bytes(), 0o755)
     _put(root / "etc/default/pysaslauthd", script.with_suffix(".default").read_bytes())
+    units = root / "usr/lib/systemd/system"
     for unit in (CHECKOUT / "systemd").glob("pysaslauthd*.*"):
         if unit.suffix in {".service", ".socket"}:
-            _put(root / "usr/lib/systemd/system" / unit.name, unit.read_bytes())
+            _put(units / unit.name, unit.read_bytes())
+    sandbox = CHECKOUT / "systemd/pysaslauthd.service.d/10-sandbox.conf"
+    for service in ("pysaslauthd", "pysaslauthd@"):
+        _put(units / f"{service}.service.d" / sandbox.name, sandbox.read_bytes())
     for kind in ("sysusers", "tmpfiles"):
         file = CHECKOUT / "systemd" / f"pysaslauthd.{kind}"
         _put(root / f"usr/lib/{kind}.d/pysaslauthd.conf", file.read_bytes())

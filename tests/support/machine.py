@@ -35,7 +35,6 @@ _ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
 }
 
-# The first process there reaps whom others leave behind: with CHLD ignored, the kernel does it for it.
 _BOOT = r"""
 set -e
 root=$1 layers=$2 upper=$3 work=$4 hostname=$5
@@ -66,8 +65,6 @@ hostname "$hostname"
 printf '127.0.0.1 localhost %s\n' "$hostname" >"$root/etc/hosts"
 chroot "$root" ip link set lo up
 : >"$root/dev/booted"
-trap '' CHLD
-exec chroot "$root" sleep infinity
 """
 
 
@@ -83,6 +80,10 @@ class Machine:
     ``binds`` maps places in it, as absolute paths, to files or directories of the host, which are there to be read.
     With ``network`` it shares the host's, which is for downloads.
     """
+
+    # It reaps whom others leave behind: with CHLD ignored, the kernel does it for it.
+    first_program = """trap '' CHLD; exec chroot "$root" sleep infinity"""
+    """By which the shell that made the machine, ``$root``, becomes its first process."""
 
     def __init__(
         self, layer: Layer, *, binds: Mapping[str, Path] | None = None, network: bool = False
@@ -105,7 +106,7 @@ class Machine:
         binds = [str(word) for place, file in self._binds.items() for word in (file, place)]
         layers = ":".join(str(each) for each in reversed(self._layer.directories))
         places = [self.directory / "root", layers, self.changes, self.directory / "work"]
-        boot = ["sh", "-c", _BOOT, "sh", *map(str, places), HOSTNAME, *binds]
+        boot = ["sh", "-c", _BOOT + self.first_program, "sh", *map(str, places), HOSTNAME, *binds]
         namespaces = ["--mount", "--uts", "--ipc", "--pid", *(() if self._network else ("--net",))]
         with (self.directory / "boot.log").open("wb") as log:
             # Whatever becomes of us, nothing of it stays.
@@ -145,6 +146,11 @@ class Machine:
             for process in self._started:
                 process.wait()
         _remove(self.directory)
+
+    @property
+    def root(self) -> Path:
+        """Its files as the host finds them: with what is mounted there, and sockets that can be connected to."""
+        return Path(f"/proc/{self._first}/root")
 
     def command(self, command: Sequence[str | Path], *, user: str = "") -> list[str]:
         """The command line that runs ``command`` there, by root or by ``user`` with all of his groups."""

@@ -1,8 +1,12 @@
 """Users and a directory in a machine of a test's own, and the C client that asks the daemon there."""
 
+from support import booted, daemon
 from support.machine import Machine
 
-LOGIN, PASSWORD, WRONG = "alice", "secret-Pass_1", "wrong-Pass_2"
+LOGIN, PASSWORD, WRONG = daemon.LOGIN.decode(), daemon.PASSWORD.decode(), daemon.WRONG.decode()
+
+NEEDED = ("busybox", "insserv", "sasl2-bin", "slapd", *booted.PACKAGES)
+"""Packages for all that is done to a service, with systemd and without: one layer, made once, serves both."""
 
 MECHANISMS = ("pam", "shadow", "ldap")
 
@@ -29,9 +33,20 @@ sn: {LOGIN}
 userPassword: {PASSWORD}
 """
 _SASLAUTHD_CONF = """\
-ldap_servers: ldap://127.0.0.1/
+ldap_servers: ldap://127.0.0.1:3389/
 ldap_search_base: dc=example,dc=org
 ldap_filter: (cn=%u)
+"""
+
+_LOG_IN = """
+import smtplib, sys
+server = smtplib.SMTP("127.0.0.1", 25, local_hostname="client.example", timeout=60)
+server.ehlo()
+server.user, server.password = sys.argv[1:]
+try:
+    print(server.auth("PLAIN", server.auth_plain)[0])
+except smtplib.SMTPAuthenticationError as error:
+    print(error.smtp_code)
 """
 
 
@@ -47,11 +62,19 @@ def start_directory(machine: Machine) -> None:
     machine.write("/etc/saslauthd.conf", _SASLAUTHD_CONF, 0o600)
     machine.shell(
         "mkdir /srv/ldap; slapadd -f /srv/slapd.conf -l /srv/entries; "
-        "slapd -f /srv/slapd.conf -h ldap://127.0.0.1/"
+        "slapd -f /srv/slapd.conf -h ldap://127.0.0.1:3389/"
     )
 
 
-def ask(machine: Machine, password: str = PASSWORD, mux: str = "/run/saslauthd/mux") -> str:
+def ask(
+    machine: Machine, password: str = PASSWORD, mux: str = "/run/saslauthd/mux", service: str = "imap"
+) -> str:
     """What testsaslauthd is told, ``OK`` or ``NO``; nothing if nobody answers."""
-    done = machine.run("testsaslauthd", "-u", LOGIN, "-p", password, "-f", mux, check=False)
+    done = machine.run("testsaslauthd", "-u", LOGIN, "-p", password, "-f", mux, "-s", service, check=False)
     return done.stdout[3:5] if done.stdout.startswith("0: ") else ""
+
+
+def log_in(machine: Machine, password: str = PASSWORD, login: str = LOGIN) -> int:
+    """The code with which the mail server there answers AUTH PLAIN; 0 for no answer."""
+    done = machine.run("python3", "-c", _LOG_IN, login, password, check=False)
+    return int(done.stdout) if done.returncode == 0 else 0

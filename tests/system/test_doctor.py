@@ -1,6 +1,9 @@
 """What ``doctor`` says on a Debian with Postfix: each trouble set up for real, named, and gone when its cure was carried out."""
 
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -8,7 +11,7 @@ import pytest
 from support.doctor import carry_out, examine
 from support.installed import installed_layer
 from support.machine import Machine
-from support.machine_logins import LOGIN, PASSWORD, add_user
+from support.machine_logins import LOGIN, PASSWORD, add_user, log_in
 from support.waiting import wait_until
 
 PACKAGES = ("adduser", "postfix", "sasl2-bin", "libsasl2-modules")
@@ -182,6 +185,24 @@ TROUBLES = {
 }
 
 
+RECORDER = """
+import json, os, socket, struct
+os.umask(0)
+server = socket.socket(socket.AF_UNIX)
+server.bind("/run/saslauthd/mux")
+server.listen()
+while True:
+    client, _ = server.accept()
+    stream = client.makefile("rb")
+    fields = [stream.read(struct.unpack(">H", stream.read(2))[0]).decode() for _ in range(4)]
+    with open("/srv/asked", "a") as file:
+        print(json.dumps(fields), file=file)
+    client.sendall(b"\\0\\2OK")
+    client.close()
+"""
+"""A daemon that writes down what it is asked: login, password, service, realm."""
+
+
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     with Machine(installed_layer(*PACKAGES)) as machine:
@@ -249,3 +270,42 @@ def test_postfix_reads_the_files_that_it_is_said_to_read(machine: Machine) -> No
     machine.shell("postconf -e cyrus_sasl_config_path=/etc/sasl2")
     assert offered(machine) == {"PLAIN", "LOGIN"}
     assert examine(machine).bad == []
+
+
+def test_a_directory_that_is_mounted_into_the_chroot_is_served(machine: Machine) -> None:
+    jail = "/var/spool/postfix/var/run/saslauthd"
+    machine.shell(f"postconf -F smtp/inet/chroot=y; mkdir -p {jail}; mount --bind /run/saslauthd {jail}")
+    report = examine(machine, ["-v"])
+    assert report.bad == []
+    assert f"postfix can connect to {jail}/mux" in report.get("let-in").text
+
+
+@pytest.mark.parametrize("domain", ["", "mail.example"])
+def test_a_login_is_sent_as_it_is_said_to_be(machine: Machine, tmp_path: Path, domain: str) -> None:
+    machine.shell("service pysaslauthd stop")
+    machine.start("python3", "-c", RECORDER, log=tmp_path / "log")
+    machine.shell(f"postconf -e smtpd_sasl_local_domain={domain}; postfix start")
+    logins = ("igor", "igor@ex.org", "a@b@c.org", " igor ")
+    wait_until(lambda: log_in(machine) == 235, "Postfix answers")
+    assert {log_in(machine, PASSWORD, login) for login in logins} == {235}
+    asked = dict.fromkeys(machine.read("/srv/asked").splitlines())
+    words = [word for login in logins for word in ("--login", login)]
+    said = [each.text for each in examine(machine, words).findings if each.id == "login-seen"]
+    for login in logins:
+        (text,) = (each for each in said if each.startswith(f"{login}: "))
+        name, realm = re.findall("sends login (.*?), (?:no realm|realm (.*?)), service smtp;", text)[0]
+        assert json.dumps([name, PASSWORD, "smtp", realm]) in asked
+
+
+def test_a_realm_that_gets_lost_on_the_way_is_named_and_kept_by_the_cure(machine: Machine) -> None:
+    login = "bob@example.org"
+    machine.shell(
+        f"useradd --badname {login}; echo {login}:{PASSWORD} | chpasswd -c SHA256 -s 1000; postfix start"
+    )
+    wait_until(lambda: log_in(machine, PASSWORD, login) == 535, "Postfix is told that there is no bob")
+    found = examine(machine, ["--login", login]).get("realm-stripped")
+    assert found.level == "problem"
+    assert "pam looks for bob and not for bob@example.org" in found.text
+    carry_out(machine, found)
+    assert log_in(machine, PASSWORD, login) == 235
+    assert examine(machine, ["--login", login]).bad == []

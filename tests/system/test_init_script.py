@@ -9,7 +9,7 @@ import pytest
 
 from support.installed import CHECKOUT, installed_layer
 from support.machine import Machine
-from support.machine_logins import LOGIN, MECHANISMS, PASSWORD, WRONG, add_user, ask, start_directory
+from support.machine_logins import LOGIN, MECHANISMS, NEEDED, PASSWORD, WRONG, add_user, ask, start_directory
 from support.packages import need_program
 
 SCRIPT = CHECKOUT / "initscripts/pysaslauthd"
@@ -23,7 +23,7 @@ SHELLS = (("dash",), ("bash", "--posix"), ("busybox", "sh"))
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    with Machine(installed_layer("busybox", "insserv", "ldap-utils", "sasl2-bin", "slapd")) as machine:
+    with Machine(installed_layer(*NEEDED)) as machine:
         choose(machine, "shadow")
         machine.run("rm", "-r", "/run/saslauthd")  # of the other package
         yield machine
@@ -165,6 +165,13 @@ class TestExitStatuses:
         assert (done.returncode, done.stderr) == (0, "pysaslauthd is running already\n")
         assert (status(machine, "try-restart"), first == master(machine)) == (0, False)
         assert (status(machine, "check"), status(machine, "condrestart")) == (0, 0)
+
+    def test_of_two_starts_at_once(self, machine: Machine) -> None:
+        start = "service pysaslauthd start"
+        done = machine.shell(f"{start} & {start} & {start} || exit 9; wait $! || exit 8; wait")
+        assert done.stdout.count("failed") == 0
+        masters = machine.run("pgrep", "-c", "-P", "1", "pysasl-master").stdout
+        assert (masters, status(machine, "status")) == ("1\n", 0)
 
     def test_of_one_that_is_not(self, machine: Machine) -> None:
         for action, expected in (("status", 3), ("stop", 0), ("try-restart", 0), ("condrestart", 0)):

@@ -7,7 +7,7 @@ import pytest
 
 from support.installed import CHECKOUT, installed_layer
 from support.machine import Machine
-from support.machine_logins import LOGIN, PASSWORD, WRONG, ask, start_directory
+from support.machine_logins import PASSWORD, WRONG, ask, log_in, start_directory
 from support.waiting import wait_until
 
 PACKAGES = ("adduser", "libsasl2-modules", "postfix", "sasl2-bin", "slapd")
@@ -30,14 +30,6 @@ postconf -e smtpd_sasl_auth_enable=yes
 service saslauthd start
 service postfix start
 """
-LOG_IN = """
-import smtplib, sys
-server = smtplib.SMTP("127.0.0.1", 25, local_hostname="client.example", timeout=60)
-try:
-    print(server.login(sys.argv[1], sys.argv[2], initial_response_ok=True)[0])
-except smtplib.SMTPAuthenticationError as error:
-    print(error.smtp_code)
-"""
 
 
 def blocks() -> list[tuple[str, str]]:
@@ -54,12 +46,6 @@ def machine() -> Iterator[Machine]:
         machine.shell(BEFORE)
         wait_until(lambda: log_in(machine, PASSWORD) != 0, "Postfix answers")
         yield machine
-
-
-def log_in(machine: Machine, password: str) -> int:
-    """Postfix's answer to a mail program; 0 for none."""
-    done = machine.run("python3", "-c", LOG_IN, LOGIN, password, check=False)
-    return int(done.stdout) if done.returncode == 0 else 0
 
 
 def test_a_new_user_moves_over_and_finds_why_postfix_cannot_connect(machine: Machine) -> None:

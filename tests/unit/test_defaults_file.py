@@ -164,8 +164,12 @@ class TestABrokenFile:
             ("MECH=pam\nSOCKETDIR=run\n", ["2: SOCKETDIR: -m requires an absolute pathname"]),
             ("MECH=pam\nFLAGS='-a ldap'\n", ["2: only one mechanism can be used"]),
             (
-                "MECH=pam\nFLAGS='-h --check'\n",
-                ["2: FLAGS: --help has no place here", "2: FLAGS: --check has no place here"],
+                "MECH=pam\nFLAGS='-h --check --stop'\n",
+                [
+                    "2: FLAGS: --help has no place here",
+                    "2: FLAGS: --check has no place here",
+                    "2: FLAGS: --stop has no place here",
+                ],
             ),
             ("MECH=pam\nFLAGS='--config x'\n", ["2: FLAGS: --config: expected an absolute path"]),
             ("MECH=pam\nFLAGS='-o x=1'\n", ["2: FLAGS: -o x: no such setting"]),

@@ -160,6 +160,7 @@ class TestErrors:
                 ["-a", "shadow", "--check", "--show-config"],
                 "only one of --check and --show-config can be used",
             ),
+            (["--status", "--stop"], "only one of --status and --stop can be used"),
             (["--import"], "option --import requires argument"),
             (["-a", "shadow", "-x"], "option -x not recognized"),
             (["-a", "shadow", "-m"], "option -m requires argument"),
