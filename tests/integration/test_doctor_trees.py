@@ -1,5 +1,7 @@
 """``doctor --root``: the files of a system that does not run, of programs and distributions that are not this machine's."""
 
+import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +13,7 @@ import pytest
 from pysaslauthd.commands.doctor.accounts import accounts_of
 from pysaslauthd.commands.doctor.tree import Tree
 from support.doctor import Report, parsed
+from support.packages import need_root
 
 COMMAND = (sys.executable, "-m", "pysaslauthd.commands.doctor")
 SOUND = "pwcheck_method: saslauthd\nmech_list: PLAIN LOGIN\n"
@@ -159,6 +162,58 @@ class TestAUser:
         # Who runs the test has made it, so its group is not always root's.
         (found,) = [each for each in report.bad if each.id in {"directory-shut", "not-in-group"}]
         assert found.text.startswith("postfix cannot enter /run/saslauthd")
+
+
+class TestASocket:
+    def listen(self, system: System, directory: str) -> None:
+        system.put("etc/pysaslauthd.toml", f'mechanism = "pam"\nrun_path = "/{directory}"\n')
+        (system.root / directory).mkdir(parents=True, exist_ok=True)
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(system.root / directory / "mux"))
+        (system.root / directory / "mux").chmod(0o777)
+
+    def test_that_all_can_reach_is_shut_by_its_directory(self, system: System) -> None:
+        self.listen(system, "srv/mail/run")
+        found = system.examine().get("open-to-all")
+        assert "chgrp sasl /srv/mail/run" in found.cure
+        assert "chmod 0710 /srv/mail/run" in found.cure
+
+    @pytest.mark.parametrize("directory", ["run", "var/spool", "srv"])
+    def test_in_a_directory_of_the_systems_shuts_nobody_out_of_that(
+        self, system: System, directory: str
+    ) -> None:
+        self.listen(system, directory)
+        (line,) = system.examine().get("open-to-all").cure
+        assert line.startswith(f"# /{directory} is others' too: ")
+
+    def test_behind_a_directory_that_is_another_affair(self, system: System) -> None:
+        self.listen(system, "srv/private/run")
+        (system.root / "srv/private").chmod(0o700)
+        found = system.examine("--user", "cyrus").get("directory-shut")
+        assert "cyrus cannot enter /srv/private" in found.text
+        assert found.cure[-1] == "chmod a+x /srv/private"
+        assert found.cure[0].startswith("# a run path that does not lead through")
+
+    def test_of_a_powerful_group_makes_nobody_its_member(self, system: System) -> None:
+        need_root()
+        system.put("etc/group", GROUP + "shadow:x:42:\n")
+        self.listen(system, "srv/mail/run")
+        os.chown(system.root / "srv/mail/run", 0, 42)
+        (system.root / "srv/mail/run").chmod(0o710)
+        found = system.examine("--user", "postfix").get("directory-shut")
+        assert not any(line.endswith(" shadow") for line in found.cure)
+        assert "adduser postfix sasl" not in found.cure  # which that system has no program for
+        assert "usermod -a -G sasl postfix" in found.cure
+
+
+def test_the_same_is_said_once(system: System) -> None:
+    system.put("etc/postfix/main.cf", "smtpd_sasl_auth_enable = yes\n")
+    lines = "smtp inet n - n - - smtpd\nsmtps inet n - n - - smtpd\n  -o smtpd_sasl_service=mail\n"
+    system.put("etc/postfix/master.cf", lines)
+    system.put("etc/postfix/sasl/smtpd.conf", SOUND)
+    (system.root / "run/saslauthd").chmod(0o700)
+    shut = [each for each in system.examine().bad if each.id == "directory-shut"]
+    assert len(shut) == 1
 
 
 def test_a_user_is_in_all_groups_that_name_him(system: System) -> None:

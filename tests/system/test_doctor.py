@@ -278,6 +278,8 @@ def test_a_directory_that_is_mounted_into_the_chroot_is_served(machine: Machine)
     report = examine(machine, ["-v"])
     assert report.bad == []
     assert f"postfix can connect to {jail}/mux" in report.get("let-in").text
+    machine.shell("service pysaslauthd stop")
+    assert [each.id for each in examine(machine).bad] == ["not-running"]
 
 
 @pytest.mark.parametrize("domain", ["", "mail.example"])

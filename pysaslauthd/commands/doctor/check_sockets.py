@@ -7,16 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pysaslauthd.commands.doctor import cures
-from pysaslauthd.commands.doctor.access import SEARCH, Obstacle, is_open_to_all, obstacle
+from pysaslauthd.commands.doctor.access import SEARCH, WRITE, Obstacle, is_open_to_all, obstacle
 from pysaslauthd.commands.doctor.accounts import Person
 from pysaslauthd.commands.doctor.findings import Finding, fine, problem, warning
 from pysaslauthd.commands.doctor.listeners import Listener
 from pysaslauthd.commands.doctor.own import USUAL_SOCKETS
 from pysaslauthd.commands.doctor.scene import Asked, Scene, Spot
-from pysaslauthd.config.options import SOCKET_NAME
+from pysaslauthd.commands.doctor.tree import Place
+from pysaslauthd.config.options import DEFAULT_RUN_PATH, SOCKET_NAME
 
 ORIGINAL = "saslauthd"
 """The name of Cyrus' daemon and of its service."""
+
+POWERFUL = {"root", "adm", "disk", "kmem", "shadow", "sudo", "wheel"}
+"""Groups whose members may do more than ask for passwords, so nobody is made one for that."""
+
+_SYSTEMS_OWN = {Path("/var"), Path("/usr")}
+"""What lies here is the system's, as what lies in the root directory."""
 
 RUN_DIRECTORIES = {each.parent.name for each in USUAL_SOCKETS}
 """As a run directory is called, also one that is not there."""
@@ -62,14 +69,13 @@ def _our_socket(scene: Scene, spot: Spot) -> Iterator[Finding]:
         yield fine("listening", f"pysaslauthd listens on {spot.path}")
     served = spot.served
     if served is not None and served.access is None and is_open_to_all(spot.way):
-        directory = spot.path.parent
         group = scene.accounts.sasl_group(None)
         people = [each.person for each in scene.asked if each.person and each.spot.served is served]
         yield warning(
             "open-to-all",
             f"any user of this machine can ask for passwords at {spot.path}: {_look(spot)} let everybody in",
             *(line for person in people if person.uid for line in scene.cures.join(person, group)),
-            *scene.cures.give_to_group(directory, group),
+            *_shut(scene, spot.way.directories[-1], group),
         )
 
 
@@ -178,35 +184,35 @@ def _shut_out(scene: Scene, stop: Obstacle, person: Person, unit: str) -> Findin
     what = "enter" if stop.needed == SEARCH else "connect to"
     text = f"{person.name} cannot {what} {place.path} ({_owned(scene, stop)})"
     restart = scene.cures.restart(unit)
-    if stop.would_group_help and place.gid not in person.groups:
+    if stop.would_group_help and place.gid not in person.groups and name not in POWERFUL:
         return problem(
             "not-in-group", f"{text}: not in group {name}", *scene.cures.join(person, name), *restart
         )
     group = scene.accounts.sasl_group(person)
     join = scene.cures.join(person, group)
-    if stop.needed == SEARCH:
-        is_run_directory = any(each.path.parent == place.path for each in (*scene.sockets, *_spots(scene)))
-        lines = (
-            scene.cures.give_to_group(place.path, group)
-            if is_run_directory
-            else (f"chmod a+x {cures.quoted(place.path)}",)
-        )
-        join = join if is_run_directory else ()
-        return problem(
-            "directory-shut",
-            f"{text}: its mode lets neither him nor a group of his in",
-            *lines,
-            *join,
-            *restart,
-        )
-    lines = _open_socket(scene, stop, group)
+    text = f"{text}: its mode lets neither him nor a group of his in"
+    if stop.needed == WRITE:
+        return problem("socket-shut", text, *_open_socket(scene, stop, group), *join, *restart)
+    spots = (*scene.sockets, *(each.spot for each in scene.asked))
+    if any(each.way.directories[-1:] == (place,) for each in spots):
+        return problem("directory-shut", text, *_shut(scene, place, group), *join, *restart)
     return problem(
-        "socket-shut", f"{text}: its mode lets neither him nor a group of his in", *lines, *join, *restart
+        "directory-shut",
+        text,
+        f"# a run path that does not lead through {place.path} is better than to have everybody pass it:",
+        f"chmod a+x {cures.quoted(place.path)}",
+        *restart,
     )
 
 
-def _spots(scene: Scene) -> Iterator[Spot]:
-    yield from (each.spot for each in scene.asked)
+def _shut(scene: Scene, directory: Place, group: str) -> tuple[str, ...]:
+    """Have the group alone pass a run directory, where it is nobody else's as well."""
+    path = directory.path
+    if directory.mode & stat.S_ISVTX or len(path.parts) < 3 or path.parent in _SYSTEMS_OWN:
+        return (
+            f"# {path} is others' too: give the daemon a run path of its own by -m, such as {DEFAULT_RUN_PATH}",
+        )
+    return scene.cures.give_to_group(path, group)
 
 
 def _open_socket(scene: Scene, stop: Obstacle, group: str) -> tuple[str, ...]:

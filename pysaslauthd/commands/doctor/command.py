@@ -85,7 +85,7 @@ def run(given: argparse.Namespace) -> None:
     :raises SystemExit: 1 if logins fail, else 0.
     """
     logs.configure(verbose=False, syslog=None, stderr=False)
-    found = list(findings(_wanted(given)))
+    found = list(dict.fromkeys(findings(_wanted(given))))
     shown = [each for each in found if given.verbose or each.level is not Level.OK]
     problems = sum(each.level is Level.PROBLEM for each in found)
     warnings = sum(each.level is Level.WARNING for each in found)
