@@ -123,7 +123,7 @@ class TestAServer:
     ],
 )
 def test_a_process_that_says_what_nobody_understands_is_not_believed(answer: object) -> None:
-    diagnosis = decoded(answer)
+    diagnosis = decoded(answer, 0)
     assert diagnosis is not None
     assert "nobody understands" in diagnosis.trouble
 

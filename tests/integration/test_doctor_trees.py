@@ -206,6 +206,17 @@ class TestASocket:
         assert "usermod -a -G sasl postfix" in found.cure
 
 
+def test_a_program_that_is_not_there_is_said_to_ask_nobody(system: System) -> None:
+    assert system.examine("--program", "postfix").get("not-asking").cure == []
+    system.put("etc/postfix/main.cf", "")
+    assert "smtpd_sasl_auth_enable=yes" in system.examine("--program", "postfix").get("not-asking").cure[0]
+
+
+def test_a_login_may_be_any_bytes(system: System) -> None:
+    report = system.examine("--login", "j\udcf6rg@ex.org")
+    assert "pam looks for j\\xf6rg" in report.get("login-seen").text
+
+
 def test_the_same_is_said_once(system: System) -> None:
     system.put("etc/postfix/main.cf", "smtpd_sasl_auth_enable = yes\n")
     lines = "smtp inet n - n - - smtpd\nsmtps inet n - n - - smtpd\n  -o smtpd_sasl_service=mail\n"

@@ -1,5 +1,6 @@
 """What becomes of a login on the way from a mail program to the mechanism. Pure."""
 
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -48,13 +49,13 @@ def travelled(typed: str, client: Client, policy: RealmPolicy) -> Travelled:
         login = login.strip()
         user, at, behind = login.rpartition("@")
         login, realm = (user, behind) if at else (login, client.realm)
-    request = Request(login.encode(), Secret(b""), client.service.encode(), realm.encode())
+    request = Request(os.fsencode(login), Secret(b""), client.service.encode(), os.fsencode(realm))
     return Travelled(typed, client, request, identify(request, policy))
 
 
 def mechanisms_for(options: Options, request: Request) -> tuple[Mechanism, ...]:
     """Who is asked: by the first table that fits, else by the setting."""
-    service, realm = request.service.decode().lower(), request.realm.decode().lower()
+    service, realm = os.fsdecode(request.service).lower(), os.fsdecode(request.realm).lower()
     for table in options.chains:
         services, realms = ({name.lower() for name in names} for names in (table.services, table.realms))
         if (not services or service in services) and (not realms or realm in realms):

@@ -19,6 +19,7 @@ from pysaslauthd.commands.doctor.cures import Cures
 from pysaslauthd.commands.doctor.diagnosis import diagnosis_of
 from pysaslauthd.commands.doctor.findings import Finding, Level, problem, warning
 from pysaslauthd.commands.doctor.own import STARTERS, UNIT, Own, own_of, starting_words
+from pysaslauthd.commands.doctor.postfix import postfix_of
 from pysaslauthd.commands.doctor.programs import NAMES, Client, clients_of
 from pysaslauthd.commands.doctor.scene import scene_of
 from pysaslauthd.commands.doctor.tree import Tree
@@ -104,7 +105,7 @@ def _wanted(given: argparse.Namespace) -> Wanted:
     for flag, path in (("--config", given.config), ("--defaults", given.defaults)):
         words += [flag, str(path.absolute())] if path else []
     root = given.root.resolve()
-    run_path = None if given.run_path == DEFAULT_RUN_PATH else given.run_path
+    run_path = None if given.run_path in {None, DEFAULT_RUN_PATH} else given.run_path.absolute()
     return Wanted(
         Tree(root), tuple(words), run_path, tuple(given.program), tuple(given.user), tuple(given.login)
     )
@@ -127,7 +128,7 @@ def findings(wanted: Wanted) -> Iterator[Finding]:
     yield from _start(tree, own)
     clients = clients_of(tree, wanted.programs)
     tools = Cures(tree, accounts)
-    yield from _silent(clients, wanted.programs, tools)
+    yield from _silent(tree, clients, wanted.programs, tools)
     plugins = sasl_files.mechanisms(tree)
     for client in clients:
         yield from check_sasl(client, plugins, tools)
@@ -162,12 +163,14 @@ def _start(tree: Tree, own: Own) -> Iterator[Finding]:
         yield from check_start(path, text, is_ours=UNIT in script)
 
 
-def _silent(clients: Sequence[Client], programs: Iterable[str], tools: Cures) -> Iterator[Finding]:
+def _silent(
+    tree: Tree, clients: Sequence[Client], programs: Iterable[str], tools: Cures
+) -> Iterator[Finding]:
     """Programs that somebody asked about, and that ask nobody."""
     for name in programs:
         if any(client.program == name for client in clients):
             continue
-        if name == "postfix":
+        if name == "postfix" and postfix_of(tree) is not None:
             yield problem(
                 "not-asking",
                 "postfix offers no AUTH by libsasl: smtpd_sasl_auth_enable is not yes, or smtpd_sasl_type not cyrus",

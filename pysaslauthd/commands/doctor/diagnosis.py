@@ -71,11 +71,11 @@ def diagnosis_of(options: Options, identities: Sequence[Identity]) -> Diagnosis 
         return Diagnosis(trouble=f"no process to be had that asks them: {error.strerror}")
     finally:
         files.close()
-    return decoded(answer)
+    return decoded(answer, len(identities))
 
 
-def decoded(answer: Any) -> Diagnosis | None:
-    """What that process said, which talks to strangers and is not believed to keep to a form.
+def decoded(answer: Any, identities: int) -> Diagnosis | None:
+    """What that process said of so many identities. It talks to strangers, and is not believed to keep to a form.
 
     None if it said that the configuration will not do.
     """
@@ -85,6 +85,8 @@ def decoded(answer: Any) -> Diagnosis | None:
         servers, searches, trouble = answer
         states = [ServerState(*_fitting(each, (str, str, int, bool, int, str))) for each in servers]
         filled = [Searched(*_fitting(each, (str, str, bool))) for each in searches]
+        if not trouble and len(filled) != identities:
+            raise ValueError
     except (TypeError, ValueError):
         return Diagnosis(trouble="the process that asks them said what nobody understands")
     return None if trouble else Diagnosis(tuple(states), tuple(filled))
