@@ -49,6 +49,9 @@ def examine(machine: Machine, words: Sequence[str] = ()) -> Report:
     return parsed(done.stdout, done.returncode)
 
 
-def carry_out(machine: Machine, finding: Finding) -> None:
-    """Run the lines of a cure as they stand, as an administrator who copies them does."""
-    machine.shell("\n".join(finding.cure))
+def carry_out(machine: Machine, finding: Finding, without: str = "") -> None:
+    """Run the lines of a cure as they stand, as an administrator who copies them does.
+
+    ``without`` is a line to leave out, such as the restart of a program that the test does not run.
+    """
+    machine.shell("\n".join(line for line in finding.cure if line != without))
