@@ -1,6 +1,6 @@
 # Two commands for a visitor: `make run` and `make test`. `make check` is what every change has to pass. `make bench`
 # measures ours beside the original; BENCH='--rounds 1 --case start' chooses, BENCH=--help tells what else. `make soak`
-# has all mechanisms under all troubles at once for SECONDS.
+# has all mechanisms under all troubles at once for SECONDS. `make deb` and `make rpm` build packages into dist/.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,9 +8,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
 
+WHEELS := build/wheels
+
 SECONDS ?= 300
 
-.PHONY: run check test bench soak clean
+.PHONY: run check test bench soak deb rpm clean
 
 run: $(INSTALLED)
 	@$(BIN)/python packaging/demo.py
@@ -32,6 +34,12 @@ bench: $(INSTALLED_TEST)
 soak: $(INSTALLED_TEST)
 	@packaging/test-packages.sh
 	PYSASLAUTHD_SOAK_SECONDS=$(SECONDS) $(BIN)/pytest -q -s tests/integration/test_soak.py
+
+deb: $(WHEELS)
+	packaging/build-deb.sh $(WHEELS) dist
+
+$(WHEELS): packaging/requirements.txt
+	packaging/wheels.sh $(PYTHON) $(WHEELS)
 
 $(INSTALLED): packaging/requirements.txt packaging/build-requirements.txt pyproject.toml packaging/venv.sh
 	packaging/venv.sh $(PYTHON) $(VENV) packaging/build-requirements.txt packaging/requirements.txt

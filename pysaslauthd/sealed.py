@@ -8,6 +8,7 @@ them, all workers agree, and a file that is being edited counts at the next relo
 import fcntl
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +73,21 @@ class SealedFiles:
             os.close(self._copies.popitem()[1])
 
 
+def sealed_memory(name: str, fill: Callable[[int], None]) -> int:
+    """A descriptor of memory that nobody can change any more after ``fill``, which gets it; the caller's to close.
+
+    :raises OSError: there is none to be had.
+    """
+    memory = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        fill(memory)
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(memory)
+        raise
+    return memory
+
+
 def _copy(path: Path) -> int:
     # Without O_NONBLOCK a named pipe would wait for its writer.
     source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -81,15 +97,12 @@ def _copy(path: Path) -> int:
             raise OSError(0, "not a regular file")
         if status.st_size > LARGEST_FILE:
             raise OSError(0, f"larger than {LARGEST_FILE} bytes")
-        copy = os.memfd_create(path.name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
+
+        def fill(copy: int) -> None:
             # It may grow meanwhile: what counts is that there is a limit.
             while os.sendfile(copy, source, None, LARGEST_FILE) and os.fstat(copy).st_size <= LARGEST_FILE:
                 pass
-            fcntl.fcntl(copy, fcntl.F_ADD_SEALS, _SEALS)
-        except BaseException:
-            os.close(copy)
-            raise
-        return copy
+
+        return sealed_memory(path.name, fill)
     finally:
         os.close(source)

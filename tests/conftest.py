@@ -1,3 +1,3 @@
 """Fixtures that tests of more than one folder use."""
 
-pytest_plugins = ("support.ldap_fixtures",)
+pytest_plugins = ("support.ldap_fixtures", "support.program_fixtures")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pysaslauthd import __version__
+from pysaslauthd.commands import explain
 from pysaslauthd.commands.control_client import ControlError, NoDaemonError, converse
 from pysaslauthd.commands.doctor import command as doctor
 from pysaslauthd.config.options import DEFAULT_RUN_PATH
@@ -161,6 +162,11 @@ def _log_level_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("level", choices=LEVELS, help="from which on lines are logged")
 
 
+def _explain(given: argparse.Namespace) -> None:
+    for line in explain.lines(told(given, explain.order_of(given), explain.TIMEOUT)):
+        show(line)
+
+
 SUBCOMMANDS = (
     Subcommand("status", "how the daemon is", _status),
     Subcommand("flush", "forget cached logins", _flush, _flush_arguments),
@@ -168,6 +174,7 @@ SUBCOMMANDS = (
     Subcommand(
         "log-level", "have more or less in the log, until the next restart", _log_level, _log_level_arguments
     ),
+    Subcommand("explain", "how a login goes, step by step", _explain, explain.add_arguments),
     Subcommand("doctor", doctor.EXPLANATION, doctor.run, doctor.add_arguments),
 )
 """All, in the order of the usage text."""

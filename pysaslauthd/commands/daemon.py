@@ -17,7 +17,7 @@ from pysaslauthd.commands.planner import Planner
 from pysaslauthd.commands.sockets import UnknownNameError
 from pysaslauthd.config.command_line import Action, CommandLine, read_command_line, usage
 from pysaslauthd.config.given import NoMechanismError
-from pysaslauthd.config.mechanisms import Mechanism
+from pysaslauthd.config.mechanisms import COMPARISON, Mechanism
 from pysaslauthd.config.options import (
     EXIT_ALREADY_RUNNING,
     EXIT_FAILURE,
@@ -25,7 +25,7 @@ from pysaslauthd.config.options import (
     OptionError,
     Options,
 )
-from pysaslauthd.config.settings import Settings
+from pysaslauthd.config.settings import AS_THE_ORIGINAL, JOURNAL, STDERR, SYSLOG, Settings
 from pysaslauthd.logs import log
 from pysaslauthd.master import kernel, privileges, process, readiness, runpath
 from pysaslauthd.master.activation import ActivationError, InheritedSocket, inherited_sockets
@@ -90,12 +90,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logs.configure(verbose=False, syslog=Settings().syslog_socket, stderr=True)
         _log_lines(str(error))
         return EXIT_FAILURE
-    logs.configure(verbose=options.verbose, syslog=options.settings.syslog_socket, stderr=True)
+    _configure_logs(options)
     try:
         return _start(configuration, options)
     except StartError as error:
         _log_lines(str(error))
         return error.status
+
+
+def _configure_logs(options: Options) -> None:
+    """As the settings say. Until it is in the background, standard error has all: somebody waits there for the start."""
+    settings = options.settings
+    to = settings.log_to or AS_THE_ORIGINAL
+    logs.configure(
+        verbose=options.verbose,
+        syslog=settings.syslog_socket if SYSLOG in to else None,
+        journal=settings.journal_socket if JOURNAL in to else None,
+        stderr=STDERR in to or not options.foreground,
+        log_format=settings.log_format,
+    )
 
 
 def _examine(line: CommandLine) -> int:
@@ -229,7 +242,7 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
     log.info(f"master pid is: {os.getpid()}")
     try:
         user, warning = privileges.unprivileged_user(options.user)
-        modules = {row.name: _imported(row) for row in options.mechanisms}
+        modules = {row.name: _imported(row) for row in (*options.mechanisms, COMPARISON)}
         entrances = sockets.made(sockets.wanted(options), starter.sockets, control=options.control_socket)
     except LookupError as error:
         raise StartError(str(error.args[0])) from None

@@ -14,7 +14,8 @@ from pysaslauthd.config.declared import DECLARED
 from pysaslauthd.config.defaults_file import read_defaults
 from pysaslauthd.config.given import DEFAULT, Effective
 from pysaslauthd.config.options import EXIT_FAILURE, SOCKET_NAME, OptionError, Options
-from pysaslauthd.config.socket_tables import LONGEST_SOCKET_PATH, SocketTable
+from pysaslauthd.config.settings import LONGEST_SOCKET_PATH
+from pysaslauthd.config.socket_tables import SocketTable
 from pysaslauthd.config.weak import weaknesses
 from pysaslauthd.config.written import written, written_chain, written_socket
 from pysaslauthd.master import places, privileges
@@ -117,7 +118,7 @@ class _Report:
             self.errors.append(str(error.args[0]))
             return
         self.warnings += filter(None, (warning,))
-        for options in self._options.split():
+        for options in self._options.pools():
             self._add_one(options, user)
 
     def _add_one(self, options: Options, user: User | None) -> None:

@@ -24,6 +24,7 @@ from pysaslauthd.master.privileges import Rights, User
 from pysaslauthd.master.runpath import RunPathError
 from pysaslauthd.sealed import Inspection, SealedFiles
 from pysaslauthd.workers import concurrent, worker
+from pysaslauthd.workers.priority import Priority
 
 DRAIN_MARGIN = 15.0
 """Seconds beyond a login's waits: the longest failure delay, and what a client may take to hear its answer."""
@@ -32,7 +33,7 @@ DRAIN_MARGIN = 15.0
 class Planner:
     """Makes a plan at the start and at each reload.
 
-    ``modules`` are the mechanisms by name, imported: children read no code from disk.
+    ``modules`` are the mechanisms by name, imported, and what a reload may have compare: children read no code from disk.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class Planner:
 
     def _files_of(self, options: Options, user: User | None) -> tuple[tuple[SealedFiles, ...], Inspection]:
         """The files of each mechanism, and what is to be said of all."""
-        looked_at = [files_of(each, user, self._modules[each.row.name]) for each in options.split()]
+        looked_at = [files_of(each, user, self._modules[each.row.name]) for each in options.pools()]
         found = Inspection(
             errors=tuple(line for _, one in looked_at for line in one.errors),
             warnings=tuple(line for _, one in looked_at for line in one.warnings),
@@ -133,10 +134,11 @@ class Planner:
     ) -> Plan:
         settings = options.settings
         each = options.split()
+        pools = zip(options.pools(), files, strict=True)
         watches = {file.path(settings): None for row in options.mechanisms for file in row.watches}
         return Plan(
             front=FrontPlan(Rights(user), functools.partial(front.run, options=options)),
-            pools=tuple(self._pool(one, user, own) for one, own in zip(each, files, strict=True)),
+            pools=tuple(self._pool(one, user, own) for one, own in pools),
             entrances=entrances,
             files=files,
             watches=tuple(watches) if options.cache else (),
@@ -148,10 +150,11 @@ class Planner:
         module = self._modules[options.row.name]
 
         def run_worker(channel: socket.socket) -> None:
+            settings = options.settings
             if options.row.concurrency > 1:
-                concurrent.run(channel, module.Worker(options, files), options.settings.login_timeout)
+                concurrent.run(channel, module.Worker(options, files), settings.login_timeout)
             else:
-                worker.run(channel, module.Worker(options, files))
+                worker.run(channel, module.Worker(options, files), Priority(settings.stranger_niceness))
 
         rights = worker_rights(options, user)
         return PoolPlan(
@@ -173,17 +176,21 @@ def _summary(options: Options) -> str:
 def worker_rights(options: Options, user: User | None) -> Rights:
     """What a worker of the mechanism keeps."""
     reads = tuple(file.path(options.settings) for file in options.row.reads)
-    return Rights(user, reads, keeps_all=options.row.privilege is Privilege.ALL)
+    socket = options.asked_socket
+    return Rights(user, reads, (socket,) if socket else (), keeps_all=options.row.privilege is Privilege.ALL)
 
 
 def files_of(options: Options, user: User | None, module: ModuleType) -> tuple[SealedFiles, Inspection]:
-    """Copies of the files that the mechanism ``module`` is configured by, and what it says of them. To be closed."""
+    """Copies of the files that the mechanism ``module`` is configured by, and what it says of all that it needs. To be closed."""
     files = SealedFiles()
     configuration = options.configuration
-    if configuration is None:
+    if configuration is not None:
+        files.add(configuration)
+    elif not options.row.asks:
         return files, Inspection()
-    files.add(configuration)
-    return files, inspected(files, lambda copies: module.inspect(options, copies), Rights(user))
+    return files, inspected(
+        files, lambda copies: module.inspect(options, copies), worker_rights(options, user)
+    )
 
 
 def _refused(*errors: str) -> NotReloadedError:

@@ -3,24 +3,27 @@
 import grp
 import os
 import pwd
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from pysaslauthd.config.options import Options
-from pysaslauthd.config.socket_tables import LONGEST_SOCKET_PATH, SocketTable
+from pysaslauthd.config.settings import LONGEST_SOCKET_PATH
+from pysaslauthd.config.socket_tables import SocketTable
 from pysaslauthd.core.entrance import Access
 from pysaslauthd.logs import log
+from pysaslauthd.master import places
 from pysaslauthd.master.activation import InheritedSocket
 from pysaslauthd.master.entrances import Entrances, Listened
 from pysaslauthd.master.mux import UNCHANGED, LiveSocketError, Look, MuxSocket, OwnSocket
+from pysaslauthd.master.places import UnsafePlaceError
 from pysaslauthd.master.runpath import RunPathError
 
 CONTROL_MODE = 0o600
 
 
 class UnknownNameError(Exception):
-    """Nobody is called so, or two sockets are one; a line for each, with file and line."""
+    """Nobody is called so, two sockets are one, or one may not be asked; a line for each, with file and line where it has them."""
 
 
 class Wanted(NamedTuple):
@@ -42,7 +45,7 @@ class Names(NamedTuple):
 def wanted(options: Options, names: Names | None = None) -> tuple[Wanted, ...]:
     """The sockets that the settings ask for, with this machine's ``names`` or others.
 
-    :raises UnknownNameError: there is no such user or group, or two are the same by a link.
+    :raises UnknownNameError: there is no such user or group, two are the same by a link, or another daemon's may not be asked.
     """
     lookup = _Lookup(names or Names(_user, _group))
     tables = options.sockets or (SocketTable(),)
@@ -55,9 +58,36 @@ def wanted(options: Options, names: Names | None = None) -> tuple[Wanted, ...]:
                 f"{each.table.origin_of('path')}: socket.path: {each.path} leads to {_real(each.path)}, "
                 f"as that of {first.table.origin_of('path')} does"
             )
+    lookup.errors += _unfit(options, seen)
     if lookup.errors:
         raise UnknownNameError("\n".join(lookup.errors))
     return sockets
+
+
+def _unfit(options: Options, ours: Container[Path]) -> Iterator[str]:
+    """A line for each socket of another daemon that is our own, or that somebody could put another in the place of."""
+    for each in options.pools():
+        path = each.asked_socket
+        if path is None:
+            continue
+        if _real(path) in ours:
+            yield f"{each.row.asks}: {path} is a socket of this daemon, which would ask itself"
+        try:
+            _make_sure_of_all_there(path)
+        except UnsafePlaceError as error:
+            yield f"{each.row.asks}: {error} and be told passwords"
+
+
+def _make_sure_of_all_there(path: Path) -> None:
+    """As :func:`places.make_sure_of`, of the last directory to ``path`` that is there already."""
+    for directory in path.parents:
+        try:
+            places.make_sure_of(directory)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            pass  # not to be looked at by this user, or none; who asks says so
+        return
 
 
 def made(

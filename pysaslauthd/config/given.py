@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pysaslauthd.config.chain_tables import ChainTable, incomplete
 from pysaslauthd.config.declared import DECLARED, OURS, Declared
+from pysaslauthd.config.mechanisms import Mechanism
 from pysaslauthd.config.options import OptionError, Options
-from pysaslauthd.config.settings import Settings
+from pysaslauthd.config.settings import SettingError, Settings, read_socket_path
 from pysaslauthd.config.socket_tables import SocketTable, twice
 
 DEFAULT = "default"
@@ -92,12 +94,33 @@ def combined(sources: Iterable[Found], *, foreground: bool = False) -> Effective
     if errors := [*twice(options.sockets, options.default_socket), *incomplete(options.chains)]:
         raise OptionError("\n".join(errors))
     warnings = [line for each in found for line in each.warnings]
+    origins = {name: last[name].origin if name in last else DEFAULT for name in DECLARED}
     option = last.get("mechanism_option")
+    for row in options.mechanisms:
+        if row.asks and getattr(options.settings, row.asks) is None:
+            options = _replaced(options, row.asks, _named_by_option(row, options, option))
+            origins[row.asks] = origins["mechanism_option"]
     if option is not None and not any(row.uses_option for row in options.mechanisms):
         names = " and ".join(row.name for row in options.mechanisms)
         warnings.append(f"{option.subject} has no effect: mechanism {names} takes no option")
-    origins = {name: last[name].origin if name in last else DEFAULT for name in DECLARED}
     return Effective(dataclasses.replace(options, warnings=tuple(warnings)), origins)
+
+
+def _named_by_option(row: Mechanism, options: Options, option: Given | None) -> Path:
+    """The socket to ask, where no setting names it.
+
+    :raises OptionError: ``-O`` does not either.
+    """
+    others = [each.name for each in options.mechanisms if each.uses_option and each is not row]
+    if option is None or others:
+        hint = f"; {option.subject} is for {others[0]}" if option else ""
+        raise OptionError(
+            f"mechanism {row.name}: expected {row.asks}, the path of the socket that it asks{hint}"
+        )
+    try:
+        return read_socket_path(str(option.value))
+    except SettingError as error:
+        raise OptionError(f"{option.subject}: expected {error}, found {option.value!r}") from None
 
 
 def _replaced(options: Options, name: str, value: Any) -> Options:

@@ -9,7 +9,7 @@ import enum
 from pathlib import Path
 from typing import NamedTuple
 
-from pysaslauthd.config.settings import SettingError, Settings, did_you_mean
+from pysaslauthd.config.settings import MOST_PROXY_CONNECTIONS, SettingError, Settings, did_you_mean
 
 
 class SettingFile(NamedTuple):
@@ -53,11 +53,15 @@ class Mechanism(NamedTuple):
     configuration: Path | None
     """The file that says how, unless ``-O`` names another; the master copies it for the workers."""
     concurrency: int
-    """Logins that one worker has in hand at a time."""
+    """Logins that one worker can have in hand at a time; above 1 it has them on an event loop."""
     most_kept: int | None
     """Workers kept ready, whatever ``-n`` says; None where only more workers do more logins at a time."""
     share: int
     """Logins after which a worker is replaced."""
+    asks: str = ""
+    """The setting that names the socket of another daemon, which is asked; nothing for none."""
+    bound: str = ""
+    """The setting that has a worker hold fewer logins than it can; nothing for none."""
 
     @property
     def computes(self) -> bool:
@@ -67,7 +71,7 @@ class Mechanism(NamedTuple):
     @property
     def uses_option(self) -> bool:
         """Whether ``-O`` means something to it."""
-        return self.configuration is not None
+        return self.configuration is not None or bool(self.asks)
 
 
 _ACCOUNTS = (SettingFile("", Path("/etc/shadow")), SettingFile("", Path("/etc/passwd")))
@@ -104,6 +108,22 @@ MECHANISMS = {
             share=200,  # modules leak, as Dovecot knows, whose workers serve 100
         ),
         Mechanism(
+            name="proxy",
+            module="pysaslauthd.mechanisms.proxy",
+            privilege=Privilege.READ_FILES,
+            reads=(),
+            watches=(),
+            uses_realm=True,
+            names_service_files=False,
+            is_elastic=False,
+            configuration=None,
+            concurrency=MOST_PROXY_CONNECTIONS,
+            most_kept=1,  # or there would be twice as many connections
+            share=100_000,
+            asks="proxy_socket",
+            bound="proxy_connections",
+        ),
+        Mechanism(
             name="shadow",
             module="pysaslauthd.mechanisms.shadow",
             privilege=Privilege.READ_FILES,
@@ -119,6 +139,9 @@ MECHANISMS = {
         ),
     )
 }
+
+COMPARISON = MECHANISMS["proxy"]._replace(name="compare", asks="compare")
+"""Of the workers that ask another daemon what ours has answered; nobody is let in by them, so it is in no table."""
 
 
 def read_mechanisms(text: str) -> tuple[Mechanism, ...]:

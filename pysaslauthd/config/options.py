@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pysaslauthd.config.chain_tables import ChainTable
-from pysaslauthd.config.mechanisms import MECHANISMS, Mechanism, read_mechanisms
+from pysaslauthd.config.mechanisms import COMPARISON, MECHANISMS, Mechanism, read_mechanisms
 from pysaslauthd.config.settings import (
     SettingError,
     Settings,
@@ -179,7 +179,20 @@ class Options:
 
     def split(self) -> "tuple[Options, ...]":
         """The same for each of all mechanisms alone."""
-        return tuple(dataclasses.replace(self, mechanism=(row,), chains=()) for row in self.mechanisms)
+        return tuple(self._alone(row) for row in self.mechanisms)
+
+    @property
+    def comparing(self) -> "Options | None":
+        """The same for the workers that compare, if there are any."""
+        return self._alone(COMPARISON) if self.settings.compare else None
+
+    def pools(self) -> "tuple[Options, ...]":
+        """The same for each kind of worker: those of the mechanisms, and last those that compare."""
+        comparing = self.comparing
+        return self.split() if comparing is None else (*self.split(), comparing)
+
+    def _alone(self, row: Mechanism) -> "Options":
+        return dataclasses.replace(self, mechanism=(row,), chains=())
 
     @property
     def row(self) -> Mechanism:
@@ -205,6 +218,12 @@ class Options:
         return default and self.run_path / (self.mechanism_option or default)
 
     @property
+    def asked_socket(self) -> Path | None:
+        """The socket of the other daemon that the mechanism asks, if it asks one."""
+        path: Path | None = getattr(self.settings, self.row.asks) if self.row.asks else None
+        return path
+
+    @property
     def workers(self) -> int:
         """How many are kept ready. Under ``-n 0``, where each serves one login, as many as by default."""
         if not self.processes:
@@ -214,7 +233,10 @@ class Options:
     @property
     def concurrency(self) -> int:
         """Logins that one worker has in hand at a time."""
-        return self.row.concurrency if self.processes else 1
+        if not self.processes:
+            return 1
+        row = self.row
+        return min(row.concurrency, getattr(self.settings, row.bound)) if row.bound else row.concurrency
 
     @property
     def most_workers(self) -> int:

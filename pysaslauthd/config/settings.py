@@ -17,8 +17,17 @@ from pysaslauthd.core.control import CONTROL_NAME
 from pysaslauthd.core.identity import RealmPolicy, is_service_name
 from pysaslauthd.core.wire import LARGEST_FIELD, Limits
 
+LONGEST_SOCKET_PATH = 107  # bytes; sun_path less its NUL
+SYSLOG, JOURNAL, STDERR = "syslog", "journal", "stderr"
+"""Where lines may go, as ``log_to`` names it."""
+
+AS_THE_ORIGINAL = frozenset({SYSLOG, STDERR})
+"""What ``log_to`` means by nothing; in the background there is no standard error."""
+
 _UNITS_OF_TIME = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _UNITS_OF_SIZE = {"": 0, "kib": 10, "k": 10, "mib": 20, "m": 20, "gib": 30, "g": 30}
+MOST_PROXY_CONNECTIONS = 512
+
 _SWITCHES = {
     "yes": True,
     "on": True,
@@ -121,6 +130,19 @@ def read_place(text: str) -> Path | None:
     return path
 
 
+def read_socket_path(text: str) -> Path:
+    """An absolute path that is not too long for a socket, less what it says twice."""
+    path = Path(os.path.normpath(text))
+    if not path.is_absolute() or not path.name or len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise SettingError(f"an absolute path of at most {LONGEST_SOCKET_PATH} bytes")
+    return path
+
+
+def read_socket_path_or_none(text: str) -> Path | None:
+    """The path of a socket, or nothing at all for "none"."""
+    return read_socket_path(text) if text else None
+
+
 def read_service(text: str) -> str:
     """A name that may be a file in ``/etc/pam.d``."""
     if not text or not is_service_name(os.fsencode(text)):
@@ -173,6 +195,31 @@ class Settings:
     service: str = _setting(
         "saslauthd", read_service, "the PAM service of a request that names none (mechanism pam)"
     )
+    proxy_socket: Path | None = _setting(
+        None,
+        read_socket_path_or_none,
+        "the socket of the saslauthd that is asked, unless -O names it (mechanism proxy)",
+    )
+    proxy_connections: int = _setting(
+        5,
+        count_between(1, MOST_PROXY_CONNECTIONS),
+        "logins that another saslauthd is asked at a time (mechanism proxy, and compare)",
+    )
+    proxy_client_address: bool = _setting(
+        False,
+        read_switch,
+        "send another saslauthd the client's address, for which an unreleased version waits (mechanism proxy, and compare)",
+    )
+    compare: Path | None = _setting(
+        None,
+        read_socket_path_or_none,
+        "the socket of another saslauthd that is asked the same afterwards, to log where it differs",
+    )
+    compare_rejected: bool = _setting(
+        False,
+        read_switch,
+        "compare refused logins too; each then counts twice towards a lock-out",
+    )
     realm_policy: RealmPolicy = _setting(
         RealmPolicy.LOGIN,
         lambda text: RealmPolicy(one_of(*RealmPolicy)(text)),
@@ -203,6 +250,25 @@ class Settings:
         "the socket of pysaslauthctl; one without a / is in the run path; empty for none",
         needs_restart=True,
     )
+    log_format: str = _setting(
+        "saslauthd",
+        one_of("saslauthd", "logfmt", "json", "console"),
+        "how lines look: saslauthd (as the original's), logfmt, json, console (for a person at a terminal)",
+        needs_restart=True,
+    )
+    log_to: frozenset[str] = _setting(
+        frozenset(),
+        read_some_of(SYSLOG, JOURNAL, STDERR),
+        "where lines go: syslog, journal, stderr; as the original's if empty: syslog, in the foreground stderr too",
+        needs_restart=True,
+    )
+    journal_socket: Path = _setting(
+        Path("/run/systemd/journal/socket"),
+        read_path,
+        "where systemd's journal listens",
+        needs_restart=True,
+    )
+    log_successes: bool = _setting(False, read_switch, "log accepted logins too, as news and not as details")
     field_limit: int = _setting(
         256, count_between(1, 4096), "longest login, service, realm or client address"
     )
@@ -225,6 +291,11 @@ class Settings:
     )
     known_names: int = _setting(
         65_536, count_between(1, 10_000_000), "names accepted lately that go before others where logins wait"
+    )
+    stranger_niceness: int = _setting(
+        10,
+        count_between(0, 19),
+        "niceness at which root checks a login that nothing speaks for, so that guesses yield the processor (mechanism pam)",
     )
     failures_per_second: int = _setting(
         0,

@@ -5,15 +5,13 @@ Names of users and groups are only looked up where the sockets are made.
 """
 
 import dataclasses
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pysaslauthd.config.settings import SettingError
+from pysaslauthd.config.settings import SettingError, read_socket_path
 
-LONGEST_SOCKET_PATH = 107  # bytes; sun_path less its NUL
 MOST_SOCKETS = 16
 """Of one daemon; each takes a descriptor of the front."""
 
@@ -22,14 +20,6 @@ LARGEST_ID = 0xFFFF_FFFE
 """The number after it means "no change" to the system."""
 
 _NAME = re.compile(r"[^\s:,/-][^\s:,/]*")
-
-
-def read_socket_path(text: str) -> Path:
-    """An absolute path that is not too long for a socket, less what it says twice."""
-    path = Path(os.path.normpath(text))
-    if not path.is_absolute() or not path.name or len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-        raise SettingError(f"an absolute path of at most {LONGEST_SOCKET_PATH} bytes")
-    return path
 
 
 def read_mode(text: str) -> int:

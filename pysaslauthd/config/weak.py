@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator
 
 from pysaslauthd.config.options import Options
+from pysaslauthd.config.settings import JOURNAL, STDERR
+from pysaslauthd.core.identity import RealmPolicy
 
 HOUR = 3600.0
 LONGEST_LOGIN = 300.0
@@ -22,7 +24,17 @@ def weaknesses(options: Options) -> Iterator[tuple[str, str]]:
     yield from _of_the_cache(options)
     yield from _of_answers(options)
     yield from _of_limits(options)
-    if options.settings.syslog_socket is None and not options.foreground:
+    yield from _of_other_daemons(options)
+    yield from _of_the_log(options)
+
+
+def _of_the_log(options: Options) -> Iterator[tuple[str, str]]:
+    settings = options.settings
+    if options.foreground:
+        return
+    if settings.log_to == {STDERR}:
+        yield "log_to", "stderr alone, which nobody sees in the background: nothing is logged"
+    elif settings.syslog_socket is None and JOURNAL not in settings.log_to:
         yield "syslog_socket", "none, and in the background nobody sees standard error: nothing is logged"
 
 
@@ -47,6 +59,20 @@ def _of_answers(options: Options) -> Iterator[tuple[str, str]]:
         yield "unavailable", "no: when our side breaks, mail programs ask their owners for a new password"
     if options.settings.reply_reason:
         yield "reply_reason", "yes: some clients take anything but an exact NO for success"
+
+
+def _of_other_daemons(options: Options) -> Iterator[tuple[str, str]]:
+    settings = options.settings
+    asking = [row.name for row in options.mechanisms if row.asks]
+    if asking and settings.realm_policy is not RealmPolicy.LOGIN:
+        yield (
+            "realm_policy",
+            f"{settings.realm_policy}: what {asking[0]} asks gets the login so, and may do the same once more",
+        )
+    if settings.compare_rejected and settings.compare is None:
+        yield "compare_rejected", "has no effect without compare"
+    elif settings.compare_rejected:
+        yield "compare_rejected", "yes: a wrong password counts twice towards a lock-out"
 
 
 def _of_limits(options: Options) -> Iterator[tuple[str, str]]:

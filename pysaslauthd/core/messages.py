@@ -1,6 +1,6 @@
 """The messages between front and worker: one SEQPACKET packet each.
 
-The front says :class:`Login` and :class:`Probe`; a worker can say :class:`Status` and
+The front says :class:`Login`, :class:`Explain` and :class:`Probe`; a worker can say :class:`Status` and
 :class:`Result`, and nothing else. A worker's first message is a Status, which carries
 :data:`VERSION`, so that two builds never talk past each other. Both ends are here, alike, and each
 decodes only what it may hear: who gets anything else has a :class:`MessageError`, and the peer is
@@ -15,7 +15,7 @@ from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import counted
 
-VERSION = 3
+VERSION = 5
 """Raised with each change of a message in this module or in ``verbs``."""
 
 LARGEST_PACKET = 0x20000
@@ -27,9 +27,9 @@ LARGEST_TEXT = 1024
 MOST_DETAILS = 32
 """Lines for the log at debug that one answer may bring."""
 
-_KIND_LOGIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"P", b"S", b"R"
-_LOGIN = struct.Struct("!cQ?5H")
-"""Kind, id, whether there is a client address, and the lengths of the fields, which follow."""
+_KIND_LOGIN, _KIND_EXPLAIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"E", b"P", b"S", b"R"
+_LOGIN = struct.Struct("!cQQ??5H")
+"""Kind, id, request id, whether it yields, whether there is a client address, and the lengths of the fields, which follow."""
 _STATUS = struct.Struct("!cHII")
 _RESULT = struct.Struct("!cQBBII?")
 _LENGTH = struct.Struct("!H")
@@ -51,11 +51,31 @@ class MessageError(Exception):
 
 
 class Login(NamedTuple):
-    """Front to worker: check this. ``id`` is never used twice in a generation."""
+    """Front to worker: check this. ``id`` is never used twice in a generation.
+
+    ``request_id`` is for the log: whose question it is. One that ``yields`` may wait for the processor, as
+    nothing says that it is no guess.
+    """
 
     id: int
     identity: Identity
     password: Secret
+    request_id: int = 0
+    yields: bool = False
+
+
+class Explain(NamedTuple):
+    """Front to worker: say of this login what you do, step by step; see :mod:`~pysaslauthd.core.steps`.
+
+    It is checked, as a Login is; without a password, which is an empty one, what can be said without is. A front that
+    was taken over gets no password right by it and no hash: only what a mechanism says of an account.
+    """
+
+    id: int
+    identity: Identity
+    password: Secret
+    request_id: int = 0
+    yields: bool = False
 
 
 class Probe(NamedTuple):
@@ -71,7 +91,7 @@ class Status(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Worker to front: the answer to the Login of this id, the worker's peak of memory, and whether it is spent.
+    """Worker to front: the answer to the Login or Explain of this id, the worker's peak of memory, and whether it is spent.
 
     A spent worker must not get another login: what the mechanism called has changed the process.
     """
@@ -82,8 +102,8 @@ class Result(NamedTuple):
     is_spent: bool = False
 
 
-def encode_login(message: Login) -> bytes:
-    """The packet of a Login.
+def encode_login(message: Login | Explain) -> bytes:
+    """The packet of a Login or an Explain.
 
     :raises ValueError: a field is longer than a 16-bit length can say.
     """
@@ -92,8 +112,10 @@ def encode_login(message: Login) -> bytes:
     address = client_address or b""
     try:
         header = _LOGIN.pack(
-            _KIND_LOGIN,
+            _KIND_LOGIN if isinstance(message, Login) else _KIND_EXPLAIN,
             message.id,
+            message.request_id,
+            message.yields,
             client_address is not None,
             len(login),
             len(password),
@@ -132,17 +154,17 @@ def encode_result(message: Result) -> bytes:
     return header + b"".join(counted(text.encode(errors="replace")[:LARGEST_TEXT]) for text in texts)
 
 
-def decode_for_worker(packet: bytes) -> Login | Probe:
+def decode_for_worker(packet: bytes) -> Login | Explain | Probe:
     """What the front said.
 
     :raises MessageError: it said something that a front does not say.
     """
     if packet == _KIND_PROBE:
         return Probe()
-    if packet[:1] != _KIND_LOGIN:
+    if packet[:1] not in {_KIND_LOGIN, _KIND_EXPLAIN}:
         raise MessageError(f"unknown message {packet[:1]!r} from the front")
     try:
-        _, number, has_address, *lengths = _LOGIN.unpack_from(packet)
+        _, number, request_id, yields, has_address, *lengths = _LOGIN.unpack_from(packet)
     except struct.error:
         raise MessageError("short login message") from None
     fields = []
@@ -155,7 +177,9 @@ def decode_for_worker(packet: bytes) -> Login | Probe:
     login, password, service, realm, address = fields
     if address and not has_address:
         raise MessageError("login message with an address that is none")
-    return Login(number, Identity(login, service, realm, address if has_address else None), Secret(password))
+    identity = Identity(login, service, realm, address if has_address else None)
+    kind = Login if packet[:1] == _KIND_LOGIN else Explain
+    return kind(number, identity, Secret(password), request_id, yields)
 
 
 def decode_for_front(packet: bytes) -> Status | Result:

@@ -4,6 +4,7 @@ In this process's memory only. An entry holds no password but its digest; see :c
 """
 
 import hmac
+import math
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -122,6 +123,26 @@ class CredentialCache:
         rejection = self._rejections.get((key, digest))
         return rejection.answer if rejection is not None and rejection.expires > now else None
 
+    def describe(self, key: Key, digest: bytes | None, now: float) -> str:
+        """What is remembered, in words, without using it; of any password if there is no digest."""
+        entry = self._entries.get(key)
+        if (
+            digest is not None
+            and (rejection := self._rejections.get((key, digest)))
+            and rejection.expires > now
+        ):
+            return f"it has this password as wrong{_still(rejection.expires - now)}"
+        if entry is None:
+            return "it has no entry"
+        if digest is None:
+            what = "it has an entry"
+        else:
+            same = hmac.compare_digest(entry.digest, digest)
+            what = "it has this password as right" if same else "it has an entry, of another password"
+        if entry.expires > now:
+            return f"{what}{_still(entry.expires - now)}"
+        return f"{what}, which is too old"
+
     def dispatch(self, now: float) -> Dispatch:
         """To be noted when the mechanism is asked, and given to :meth:`learn` with what it said."""
         return Dispatch(now, self._epoch)
@@ -195,6 +216,10 @@ def is_of(key: Key, login: bytes) -> bool:
     """Whether an entry is of ``login``, which may be given with the entry's realm or without."""
     name, realm, _ = key
     return login in {name, name + b"@" + realm} or name == login + b"@" + realm
+
+
+def _still(seconds: float) -> str:
+    return "" if seconds == math.inf else f", for {seconds:.0f} s more"
 
 
 def _bound(entries: OrderedDict[Any, Any], capacity: int) -> None:

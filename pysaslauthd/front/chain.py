@@ -127,10 +127,17 @@ class _Course:
 
 
 def _submit(link: Link, question: Question, password: Secret, askers: list[Asker], on_end: OnEnd) -> None:
+    link.room.submit(ticket_for(link, question, password, askers, on_end))
+
+
+def ticket_for(
+    link: Link, question: Question, password: Secret, askers: list[Asker], on_end: OnEnd
+) -> Ticket:
+    """The question as it waits for this mechanism."""
     name = name_of(question.identity, uses_realm=link.mechanism.uses_realm)
     ticket = Ticket(question.identity, password, name, question.digest, askers, on_end)
     ticket.mechanism = link.mechanism.name
-    link.room.submit(ticket)
+    return ticket
 
 
 def reason_to_go_on(answer: Answer) -> str:

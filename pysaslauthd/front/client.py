@@ -14,6 +14,7 @@ from pysaslauthd.core.answer import Answer, Verdict
 from pysaslauthd.core.wire import Limits, ProtocolError, Request, RequestReader, encode_reply, read_whole
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.front.ticket import Caller
 from pysaslauthd.logs import log
 
 CHUNK = 16_384
@@ -68,7 +69,7 @@ def _closing_on_error(method: Callable[..., None]) -> Callable[..., None]:
         try:
             method(self, *arguments)
         except Exception as error:  # noqa: BLE001  (whatever it is, the client must not stay for ever)
-            log.error(f"internal error: {logs.describe(error)}")
+            log.error(f"internal error: {logs.describe(error)}", extra=self.caller.mark)
             self.close()
 
     return call
@@ -112,13 +113,17 @@ class Client:
         "_socket",
         "_timer",
         "_whole",
+        "asked_at",
+        "caller",
         "uid",
     )
 
-    def __init__(self, host: Host, connection: "socket.SocketType", uid: int) -> None:
+    def __init__(self, host: Host, connection: "socket.SocketType", caller: Caller) -> None:
         self._host = host
-        self.uid = uid
-        """Of the process that connected."""
+        self.caller = caller
+        self.uid = caller.uid
+        self.asked_at = 0.0
+        """See :class:`Asker`."""
         self._socket = connection
         self._reader: RequestReader | None = None
         """None while nothing has come; and a request that comes in one piece, as nearly all do, needs none."""
@@ -230,11 +235,12 @@ class Client:
     def _refuse(self, error: ProtocolError) -> None:
         self._stop_waiting()
         host = self._host
-        host.gate.refuse(error)
+        host.gate.refuse(error, self.caller)
         self._reply(encode_reply(accepted=False, reason=error.reason if host.options.reply_reason else ""))
 
     def _submit(self, request: Request) -> None:
         self._stop_waiting()
+        self.asked_at = self._host.loop.time()
         whole, self._whole = self._whole, None
         self._host.gate.login(request, self, whole)
 

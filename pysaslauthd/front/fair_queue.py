@@ -153,7 +153,9 @@ class FairQueue:
         self._running -= 1
         if ticket.standing is Standing.UNKNOWN:
             self._unknown_running -= 1
-        if answer.verdict is Verdict.ACCEPT:
+        if ticket.is_to_explain:
+            pass
+        elif answer.verdict is Verdict.ACCEPT:
             self._names.accepted(ticket.name, ticket.digest)
             self._vouch_for(ticket.name, now)
         elif answer.verdict is Verdict.REJECT:

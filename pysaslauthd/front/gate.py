@@ -1,23 +1,25 @@
 """The path of one login, from the parsed request to its answer."""
 
 import asyncio
+import functools
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, unavailable
-from pysaslauthd.core.identity import identify, is_service_name, realm_of
-from pysaslauthd.core.secret import Secret
+from pysaslauthd.core.identity import Identity, identify, is_service_name, realm_of
 from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.cache import CredentialCache, Dispatch, cache_options, is_of, key_of
 from pysaslauthd.front.chain import Chain, Question, Routes, lowered
+from pysaslauthd.front.comparison import Comparison
 from pysaslauthd.front.digests import Digests
 from pysaslauthd.front.journal import Journal
 from pysaslauthd.front.known_names import Standing
 from pysaslauthd.front.outcome import Outcome, Way
 from pysaslauthd.front.shedding import Shedding
 from pysaslauthd.front.statistics import Statistics
-from pysaslauthd.front.ticket import Asker, Ticket
+from pysaslauthd.front.ticket import Asker, Caller, Ticket
 from pysaslauthd.logs import is_debug, log
 
 _NO_SERVICE_NAME = rejected(Cause.REQUEST, "service is no name of a file")
@@ -34,18 +36,38 @@ class _Pending(NamedTuple):
     request: bytes | None
 
 
+class Course(NamedTuple):
+    """How a request would go, if it came now."""
+
+    question: Question
+    realm: bytes
+    """What it is about; see :func:`realm_of`."""
+    chain: Chain
+    refusal: Answer | None
+    """Why nobody would be asked."""
+    memory: str
+    """What the cache has of it."""
+
+
 class Gate:
     """Every login comes through here once, and leaves with exactly one answer and its log line."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, routes: Routes, options: Options, statistics: Statistics
+        self,
+        loop: asyncio.AbstractEventLoop,
+        routes: Routes,
+        options: Options,
+        statistics: Statistics,
+        comparison: Comparison | None = None,
     ) -> None:
         self._loop = loop
         self._routes = routes
         self._statistics = statistics
+        self._comparison = comparison
         self._realm_policy = options.settings.realm_policy
         self._realms = lowered(options.settings.realms)
-        self._journal = Journal()
+        self._logs_successes = options.settings.log_successes
+        self._journal = Journal(loop, successes=self._logs_successes)
         self._digests = Digests()
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         settings = options.settings
@@ -59,30 +81,51 @@ class Gate:
         identity = identify(request, self._realm_policy)
         realm = realm_of(request)
         chain = self._routes.chain_for(identity.service, realm)
-        if self._realms and not self._is_accepted(realm):
-            self._tell(Outcome(identity, _NO_REALM, chain.names, Way.GATE, asker))
-            return
-        if chain.names_service_files and not is_service_name(identity.service):
-            self._tell(Outcome(identity, _NO_SERVICE_NAME, chain.names, Way.GATE, asker))
+        is_uncached = self._is_uncached(identity.service, chain)
+        comparison = None if is_uncached else self._comparison
+        refusal = self._refusal(identity, realm, chain)
+        if refusal is not None:
+            self._tell(Outcome(identity, refusal, chain.names, Way.GATE, asker))
+            if comparison is not None:
+                comparison.compare(request, refusal, asker)
             return
         question = Question(identity, self._digests.of(request.password))
-        cache = None if self._is_uncached(identity.service, chain) else self._cache
+        cache = None if is_uncached else self._cache
         remembered = None if cache is None else self._remembered(cache, question)
         if remembered is not None:
             self._tell(Outcome(identity, remembered, chain.names, Way.CACHE, asker))
         elif not asker.may_wait():
             self.shed(NO_SEAT.reason)
             asker.hear(NO_SEAT)
-        elif cache is None:
-            chain.ask(question, request.password, [asker], self._ended)
         else:
-            self._join_or_ask(cache, chain, question, request.password, asker, whole)
+            on_end = self._ended if comparison is None else comparison.after(request, self._ended)
+            ask = functools.partial(chain.ask, question, request.password, on_end=on_end)
+            if cache is None:
+                ask([asker])
+            else:
+                self._join_or_ask(cache, question, ask, asker, whole)
+
+    def course(self, request: Request) -> Course:
+        """How ``request`` would go. Nothing changes by it; without a password it is one of whatever password."""
+        identity = identify(request, self._realm_policy)
+        realm = realm_of(request)
+        chain = self._routes.chain_for(identity.service, realm)
+        question = Question(identity, self._digests.of(request.password))
+        if self._cache is None:
+            memory = "there is none"
+        elif self._is_uncached(identity.service, chain):
+            memory = "nothing of this service is cached"
+        else:
+            digest = question.digest if request.password else None
+            known = self._cache.describe(key_of(identity), digest, self._loop.time())
+            memory = f"{known}; an explanation does not use it"
+        return Course(question, realm, chain, self._refusal(identity, realm, chain), memory)
 
     def remembers(self, whole: bytes) -> bool:
         """Whether a request is the same, byte for byte, as one that is known to be right.
 
         Then it is counted, and there is nothing more to do for it. This is the way of most logins
-        where there is a cache, so nothing else happens on it; while each is to be in the log, none goes it.
+        where there is a cache, so nothing else happens on it; where each is to be in the log, none goes it.
         """
         if self._cache is None or is_debug():
             return False
@@ -117,6 +160,14 @@ class Gate:
         self._statistics.shed += 1
         return self._shedding.add(reason)
 
+    def _refusal(self, identity: Identity, realm: bytes, chain: Chain) -> Answer | None:
+        """What is said without asking anybody, as the request itself will not do."""
+        if self._realms and not self._is_accepted(realm):
+            return _NO_REALM
+        if chain.names_service_files and not is_service_name(identity.service):
+            return _NO_SERVICE_NAME
+        return None
+
     def _is_accepted(self, realm: bytes) -> bool:
         return not realm or realm.lower() in self._realms
 
@@ -141,9 +192,8 @@ class Gate:
     def _join_or_ask(
         self,
         cache: CredentialCache,
-        chain: Chain,
         question: Question,
-        password: Secret,
+        ask: Callable[[list[Asker]], None],
         asker: Asker,
         whole: bytes | None,
     ) -> None:
@@ -154,9 +204,9 @@ class Gate:
             self._statistics.joined += 1
             return
         askers = [asker]
-        request = None if whole is None else self._digests.of_bytes(whole)
+        request = None if whole is None or self._logs_successes else self._digests.of_bytes(whole)
         self._pending[question] = _Pending(askers, cache.dispatch(self._loop.time()), request)
-        chain.ask(question, password, askers, self._ended)
+        ask(askers)
 
     def _ended(self, ticket: Ticket, answer: Answer) -> None:
         """The mechanism has spoken, or will not."""
@@ -168,11 +218,7 @@ class Gate:
                 is_stranger = ticket.standing is Standing.UNKNOWN
                 asker.hear(learned._replace(delay_ms=int(hold * 1000) if is_stranger else 0))
             else:
-                self._tell(
-                    Outcome(
-                        ticket.identity, learned, ticket.mechanism, way, asker, ticket.waited, ticket.took
-                    )
-                )
+                self._tell(Outcome.of(ticket, learned, way, asker))
                 way = Way.JOINED if way is Way.MECHANISM else way
 
     def _learn(self, cache: CredentialCache, ticket: Ticket, answer: Answer) -> Answer:
@@ -191,10 +237,10 @@ class Gate:
             return _ACCEPTED_STALE
         return answer
 
-    def refuse(self, error: ProtocolError) -> None:
+    def refuse(self, error: ProtocolError, caller: Caller) -> None:
         """Note a request that was none. There is no failure line: nobody tried to log in."""
         self._statistics.malformed += 1
-        log.error(str(error))
+        log.error(str(error), extra=caller.mark)
 
     def _tell(self, outcome: Outcome) -> None:
         self._count(outcome.answer)

@@ -6,12 +6,15 @@ not room for one crowd more.
 
 import asyncio
 import contextlib
+import itertools
+import secrets
 import socket
 from collections import deque
 from collections.abc import Callable
 
 from pysaslauthd.core.answer import ACCEPTED
 from pysaslauthd.core.entrance import Entrance
+from pysaslauthd.core.request_id import START_BITS, first_id
 from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.front import peers
 from pysaslauthd.front.client import CHUNK, DONT_WAIT, SEND_FLAGS, Client, ClientOptions
@@ -20,6 +23,7 @@ from pysaslauthd.front.listener import EXHAUSTED_PAUSE, Listener, connection_of
 from pysaslauthd.front.refusals import Refusals
 from pysaslauthd.front.seats import Seats
 from pysaslauthd.front.statistics import Statistics
+from pysaslauthd.front.ticket import Caller
 from pysaslauthd.logs import log
 
 NEWCOMERS_PER_TURN = 4
@@ -54,6 +58,7 @@ class House:
         self._is_attending = False
         """Whether the rest of them is attended to in the loop's next turn."""
         self._refusals = Refusals(loop)
+        self._request_ids = itertools.count(first_id(secrets.randbits(START_BITS)))
         self._on_empty: Callable[[], None] | None = None
         self._is_draining = False
         self._listeners = [Listener(loop, each, self) for each in entrances]
@@ -128,14 +133,14 @@ class House:
         is_known = head is not None and len(head) < CHUNK and self.gate.remembers(head)
         if is_known and self._is_told(connection):
             return
-        uid = peers.user_of(connection)
+        pid, uid = peers.process_of(connection)
         if is_known and not self._seats.has_room(uid):
             connection.close()  # it has its answer, for which nobody need leave
             return
         if not self._seats.has_room(uid) and not self._close(self._seats.who_leaves(uid)):
             self._turn_away(connection)
             return
-        client = Client(self, connection, uid)
+        client = Client(self, connection, Caller(next(self._request_ids), pid, uid))
         self._seats.take(client)
         if is_known:
             client.linger()

@@ -1,27 +1,52 @@
-"""What the log says of each login: one line of its verdict, in the original's words and order."""
+"""What the log says of each login: one line of its verdict, in the original's words and order.
 
-from pysaslauthd.core.answer import Cause, Verdict
-from pysaslauthd.front.outcome import Outcome
+The formats that are ours have more to say of it: by which request, whose, and where its time went.
+"""
+
+import asyncio
+
+from pysaslauthd.core.answer import Answer, Cause, Verdict
+from pysaslauthd.core.request_id import shown_id
+from pysaslauthd.front.outcome import Outcome, Way
 from pysaslauthd.logs import is_debug, log
 
 
 class Journal:
-    """Writes it. With debug lines also of those who got in, and what the mechanism had to say."""
+    """Writes it. Who got in is news with ``successes``, else a detail; what the mechanism had to say always is."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, successes: bool) -> None:
+        self._loop = loop
+        self._successes = successes
 
     def note(self, outcome: Outcome) -> None:
         """The line of one login."""
         answer = outcome.answer
         match answer.verdict:
-            case Verdict.ACCEPT:
-                if is_debug():
-                    log.debug("auth success", **_fields(outcome))
+            case Verdict.ACCEPT if self._successes:
+                log.info("auth success", **_fields(outcome), extra=self._extra(outcome))
+            case Verdict.ACCEPT if is_debug():
+                log.debug("auth success", **_fields(outcome), extra=self._extra(outcome))
             case Verdict.REJECT:
-                log.info("auth failure", **_fields(outcome), reason=answer.reason or "Unknown")
+                log.info("auth failure", **_fields(outcome), **_reason(answer), extra=self._extra(outcome))
             case Verdict.UNAVAILABLE if answer.cause is not Cause.GONE:
-                log.error("auth unavailable", **_fields(outcome), reason=answer.reason or "Unknown")
+                log.error(
+                    "auth unavailable", **_fields(outcome), **_reason(answer), extra=self._extra(outcome)
+                )
         if is_debug():
             for line in answer.details:
-                log.debug(line)
+                log.debug(line, extra=outcome.asker.caller.mark)
+
+    def _extra(self, outcome: Outcome) -> dict[str, object]:
+        asker = outcome.asker
+        extra: dict[str, object] = {**asker.caller.mark, "way": outcome.way.value}
+        if outcome.way is Way.JOINED:
+            extra["joined"] = shown_id(outcome.asked_by)
+        if outcome.answer.cause is not Cause.NONE:
+            extra["cause"] = outcome.answer.cause.name.lower()
+        # Without what follows: the client hears of a wrong password when its delay is over.
+        extra["duration"] = round(self._loop.time() - asker.asked_at, 6)
+        extra["wait"] = round(outcome.waited, 6)
+        return extra
 
 
 def _fields(outcome: Outcome) -> dict[str, bytes | str]:
@@ -36,3 +61,7 @@ def _fields(outcome: Outcome) -> dict[str, bytes | str]:
         fields["remote"] = identity.client_address
     fields["mech"] = outcome.mechanism
     return fields
+
+
+def _reason(answer: Answer) -> dict[str, str]:
+    return {"reason": answer.reason or "Unknown"}

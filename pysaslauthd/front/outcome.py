@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pysaslauthd.core.answer import Answer
 from pysaslauthd.core.identity import Identity
-from pysaslauthd.front.ticket import Asker
+from pysaslauthd.front.ticket import Asker, Ticket
 
 
 class Way(enum.StrEnum):
@@ -34,3 +34,19 @@ class Outcome(NamedTuple):
     """For a worker, of the mechanism whose answer it is."""
     took: float = 0.0
     """That mechanism, once it had it."""
+    asked_by: int = 0
+    """The request id of whoever asked first, whose answer it is too if this one joined; 0 if no mechanism was asked."""
+
+    @classmethod
+    def of(cls, ticket: Ticket, answer: Answer, way: Way, asker: Asker) -> "Outcome":
+        """What came for ``asker`` of a question that he asked alone or with others."""
+        return cls(
+            ticket.identity,
+            answer,
+            ticket.mechanism,
+            way,
+            asker,
+            ticket.waited,
+            ticket.took,
+            ticket.request_id,
+        )

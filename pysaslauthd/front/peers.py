@@ -29,9 +29,10 @@ class Peer(NamedTuple):
     groups: frozenset[int]
 
 
-def user_of(connection: "socket.SocketType") -> int:
-    """The user alone."""
-    return _credentials(connection)[1]
+def process_of(connection: "socket.SocketType") -> tuple[int, int]:
+    """The pid, 0 for a process of a namespace that we cannot see into, and the user."""
+    pid, user, _ = _credentials(connection)
+    return pid, user
 
 
 def peer_of(connection: "socket.SocketType") -> Peer:

@@ -17,8 +17,9 @@ from typing import NamedTuple
 from pysaslauthd.config.options import Options
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Cause, unavailable
-from pysaslauthd.core.messages import Login, MessageError, Result, Status
+from pysaslauthd.core.messages import Explain, Login, MessageError, Result, Status
 from pysaslauthd.deadlines import Deadlines
+from pysaslauthd.front.known_names import Standing
 from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Ticket
@@ -140,6 +141,16 @@ class Pool:
         return len(self._workers) * self._options.concurrency
 
     @property
+    def name(self) -> str:
+        """Of the mechanism."""
+        return self._options.name
+
+    @property
+    def waiting(self) -> int:
+        """The logins that wait for them."""
+        return len(self._room)
+
+    @property
     def load(self) -> int:
         """The logins that they hold."""
         return sum(len(worker.held) for worker in self._workers.values())
@@ -165,7 +176,10 @@ class Pool:
         """See :class:`Workers`."""
         assert ticket.password is not None
         number = self._next_id
-        packet = messages.encode_login(Login(number, ticket.identity, ticket.password))
+        kind = Explain if ticket.is_to_explain else Login
+        is_stranger = ticket.standing is Standing.UNKNOWN
+        login = kind(number, ticket.identity, ticket.password, ticket.request_id, yields=is_stranger)
+        packet = messages.encode_login(login)
         while self._free:
             worker = self._next_free()
             try:
@@ -181,7 +195,10 @@ class Pool:
                     self._condemn(worker, "worker reads nothing")
                 continue
             except OSError as error:
-                log.error(f"{self._options.name} worker {worker.number} cannot be told: {error.strerror}")
+                log.error(
+                    f"{self._options.name} worker {worker.number} cannot be told: {error.strerror}",
+                    extra=ticket.mark,
+                )
                 raise
             self._next_id += 1
             self._assign(worker, number, ticket)
@@ -304,7 +321,7 @@ class Pool:
         if ticket is None:
             raise MessageError("an answer to a login it does not hold")
         if worker.state is _State.READY and (reason := self._reason_to_retire(worker, message)):
-            log.info(f"{self._options.name} worker {worker.number} retires: {reason}")
+            log.info(f"{self._options.name} worker {worker.number} retires: {reason}", extra=ticket.mark)
             if worker in self._free:
                 self._free.remove(worker)
             self._retire(worker)
@@ -431,8 +448,10 @@ class Pool:
 
     def _took_too_long(self, number: int) -> None:
         worker = next(worker for worker in self._workers.values() if number in worker.held)
-        worker.held[number].end(
-            unavailable(Cause.DEADLINE, f"no answer within {self._options.login_timeout:g} s")
+        ticket = worker.held[number]
+        ticket.end(unavailable(Cause.DEADLINE, f"no answer within {self._options.login_timeout:g} s"))
+        log.error(
+            f"{self._options.name} worker {worker.number} outlasted the deadline and is killed",
+            extra=ticket.mark,
         )
-        log.error(f"{self._options.name} worker {worker.number} outlasted the deadline and is killed")
         self._condemn(worker, "worker was killed for another login's deadline")

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import resource
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import uvloop
 
@@ -16,10 +16,13 @@ from pysaslauthd.core import state
 from pysaslauthd.core.entrance import Entrance
 from pysaslauthd.core.verbs import ForFront, ToFront
 from pysaslauthd.descriptors import open_descriptors
+from pysaslauthd.front import comparison
 from pysaslauthd.front.administration import Administration
 from pysaslauthd.front.chain import Chain, Link, Route, Routes, lowered
 from pysaslauthd.front.client import ClientOptions
+from pysaslauthd.front.comparison import Comparison
 from pysaslauthd.front.control import ControlDesk, Limits
+from pysaslauthd.front.explanation import Explanations
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.house import House
 from pysaslauthd.front.master_link import MasterLink
@@ -50,12 +53,15 @@ class _Front:
         self._loop.set_exception_handler(self._on_exception)
         self._statistics = Statistics()
         self._master = MasterLink(self._loop, channel, self._heard, self._loop.stop)
-        self._rooms: list[WaitingRoom] = []
         self._pools: list[Pool] = []
         self._not_ready = len(options.mechanisms)
-        for each in options.split():
-            self._add_mechanism(each)
-        self._gate = Gate(self._loop, self._routes(options), options, self._statistics)
+        self._rooms = [
+            self._add_pool(each, WaitingOptions.of(each), self._one_is_ready) for each in options.split()
+        ]
+        self._comparison = self._compared(options.comparing)
+        self._gate = Gate(
+            self._loop, self._routes(options), options, self._statistics, comparison=self._comparison
+        )
         clients = tuple(each for each in entrances if not each.is_control)
         self._house = House(
             self._loop,
@@ -65,8 +71,7 @@ class _Front:
             room_for_clients(options),
             self._statistics,
         )
-        names = [each.name for each in options.mechanisms]
-        self._status = Status(Parts(self._house, self._gate, names, self._rooms, self._pools, clients))
+        self._status = Status(Parts(self._house, self._gate, self._pools, clients))
         self._administration = Administration(self._loop, self._gate, self._master)
         self._desk = ControlDesk(
             self._loop,
@@ -76,6 +81,7 @@ class _Front:
                 "flush": self._administration.flush,
                 "reload": self._administration.reload,
                 "log-level": self._administration.log_level,
+                "explain": Explanations(self._loop, self._gate, options).command,
             },
             Limits(options.settings.read_timeout, longest_command(options)),
         )
@@ -100,8 +106,19 @@ class _Front:
         ]
         return Routes(routes, chain(options.mechanism, None))
 
-    def _add_mechanism(self, options: Options) -> None:
-        room = WaitingRoom(self._loop, WaitingOptions.of(options))
+    def _compared(self, options: Options | None) -> Comparison | None:
+        """What asks another daemon afterwards, if that is wanted; logins are answered whether it can or not."""
+        if options is None:
+            return None
+        room = self._add_pool(options, comparison.waiting_options(options), lambda: None)
+        path, rejected = options.asked_socket, options.settings.compare_rejected
+        assert path is not None
+        return Comparison(self._loop, room, path, self._statistics, rejected=rejected)
+
+    def _add_pool(
+        self, options: Options, waiting: WaitingOptions, on_ready: Callable[[], None]
+    ) -> WaitingRoom:
+        room = WaitingRoom(self._loop, waiting)
         pool = Pool(
             self._loop,
             len(self._pools),
@@ -109,11 +126,11 @@ class _Front:
             self._master,
             room,
             self._statistics,
-            self._one_is_ready,
+            on_ready,
         )
         room.open(pool)
-        self._rooms.append(room)
         self._pools.append(pool)
+        return room
 
     def _one_is_ready(self) -> None:
         self._not_ready -= 1
@@ -122,7 +139,10 @@ class _Front:
 
     def run(self) -> None:
         """Until there is nothing left to do."""
-        self._loop.run_forever()
+        with logs.counting_repeats(self._loop.call_later):
+            self._loop.run_forever()
+            if self._comparison is not None:
+                self._comparison.sum_up()
 
     def _heard(self, message: ForFront, channel: socket.socket | None) -> None:
         match message.verb:
@@ -167,6 +187,8 @@ class _Front:
         self._statistics.queued = sum(map(len, self._rooms))
         counts = dataclasses.asdict(self._statistics)
         log.info("statistics", process="front", descriptors=len(open_descriptors()), **counts)
+        if self._comparison is not None:
+            self._comparison.sum_up()
         for pool in self._pools:
             pool.probe()
 
@@ -188,7 +210,7 @@ def room_for_clients(options: Options) -> int:
     """How many clients may be connected: as many as set, or as many as there are descriptors for."""
     wanted = options.settings.connections
     # Retired workers may still be leaving when their successors are there.
-    others = sum(each.most_workers + each.workers for each in options.split()) + SPARE_DESCRIPTORS
+    others = sum(each.most_workers + each.workers for each in options.pools()) + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted + others:
         soft = wanted + others if hard == resource.RLIM_INFINITY else min(wanted + others, hard)

@@ -33,9 +33,14 @@ class Refusals:
         if not self._counts:
             return False
         for (name, user), count in self._counts.items():
-            log.error(f"{_clients(count)} of the user with id {user} not allowed on socket {name}")
+            log.error(
+                f"{_clients(count)} of the user with id {user} not allowed on socket {name}",
+                extra={"count": count},
+            )
         if self._others:
-            log.error(f"{_clients(self._others)} of other users not allowed either")
+            log.error(
+                f"{_clients(self._others)} of other users not allowed either", extra={"count": self._others}
+            )
         self._counts.clear()
         self._others = 0
         return True

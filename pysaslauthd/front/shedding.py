@@ -40,7 +40,9 @@ class Shedding:
         if not self._counts:
             return False
         for reason, count in self._counts.items():
-            log.error(f"{count} login{'s' if count > 1 else ''} turned away: {reason}")
+            log.error(
+                f"{count} login{'s' if count > 1 else ''} turned away: {reason}", extra={"count": count}
+            )
         self._counts.clear()
         self._left = AT_ONCE
         return True

@@ -34,5 +34,12 @@ class Statistics:
     """Clients closed to make room for others: silent ones, or refused ones before they heard of it."""
     unheard: int = 0
     """Answers whose client had gone."""
+    compared_equal: int = 0
+    """Logins of which another saslauthd said the same as ours."""
+    compared_different: int = 0
+    compared_unavailable: int = 0
+    """Of which either could not say."""
+    compared_dropped: int = 0
+    """Which it was not asked, as it was too slow."""
     workers_lost: int = 0
     """Workers that ended without having been retired."""

@@ -12,16 +12,13 @@ from pysaslauthd.core.state import State
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.house import House
 from pysaslauthd.front.pool import Pool
-from pysaslauthd.front.waiting_room import WaitingRoom
 
 
 class Parts(NamedTuple):
-    """The front, as far as it is asked how it is. ``names`` are those of the mechanisms, in the order of the others."""
+    """The front, as far as it is asked how it is."""
 
     house: House
     gate: Gate
-    names: Sequence[str]
-    rooms: Sequence[WaitingRoom]
     pools: Sequence[Pool]
     entrances: Sequence[Entrance]
 
@@ -46,8 +43,8 @@ class Status:
             "master": os.getppid(),
             "front": os.getpid(),
             "mechanisms": [
-                {"name": name, "workers": pool.census(), "logins": pool.load, "waiting": len(room)}
-                for name, room, pool in zip(parts.names, parts.rooms, parts.pools, strict=True)
+                {"name": each.name, "workers": each.census(), "logins": each.load, "waiting": each.waiting}
+                for each in parts.pools
             ],
             "clients": len(parts.house),
             "cache": parts.gate.cache_size,

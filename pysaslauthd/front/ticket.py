@@ -1,16 +1,40 @@
 """A login between the gate and its answer."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pysaslauthd.core.answer import Answer
 from pysaslauthd.core.identity import Identity
+from pysaslauthd.core.request_id import shown_id
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.front.known_names import Name, Standing
 
 
+class Caller(NamedTuple):
+    """Who asked, for the log."""
+
+    request_id: int
+    """See :mod:`~pysaslauthd.core.request_id`."""
+    pid: int
+    """Of the process that connected, and its user."""
+    uid: int
+
+    @property
+    def mark(self) -> dict[str, object]:
+        """What a line about his request has, for those who look for all of them."""
+        return {"request": shown_id(self.request_id), "pid": self.pid, "uid": self.uid}
+
+
 class Asker(Protocol):
     """Who asked: a connected client."""
+
+    @property
+    def caller(self) -> Caller:
+        """What is known of it."""
+
+    @property
+    def asked_at(self) -> float:
+        """When its request was there, in seconds of the loop's clock."""
 
     def may_wait(self) -> bool:
         """Whether there is room for it to wait for an answer; called once, when there is none to be had at once."""
@@ -35,6 +59,7 @@ class Ticket:
         "has_place",
         "has_waited",
         "identity",
+        "is_to_explain",
         "mechanism",
         "name",
         "password",
@@ -61,6 +86,8 @@ class Ticket:
         self.digest = digest
         """What stands for the password after that."""
         self.askers = askers
+        self.is_to_explain = False
+        """Whether an administrator wants to see how it goes, so that nothing is to be remembered of it."""
         self.mechanism = ""
         """Who is asked, for the log."""
         self._on_end: Callable[[Ticket, Answer], None] | None = on_end
@@ -75,6 +102,16 @@ class Ticket:
         self.serial = 0
         self.standing = Standing.UNKNOWN
         self.has_place = False
+
+    @property
+    def request_id(self) -> int:
+        """Of the first who asked it; 0 if nobody did."""
+        return self.askers[0].caller.request_id if self.askers else 0
+
+    @property
+    def mark(self) -> dict[str, object]:
+        """What a line about it has, see :class:`Caller`."""
+        return {"request": shown_id(self.request_id)}
 
     @property
     def waited(self) -> float:

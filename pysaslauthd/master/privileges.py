@@ -26,6 +26,8 @@ class Rights(NamedTuple):
     user: User | None
     reads: tuple[Path, ...] = ()
     """Files it must be able to read, by a group if that is enough, else by a capability."""
+    enters: tuple[Path, ...] = ()
+    """Sockets it must be able to connect to, by groups alone: no capability goes so far."""
     keeps_all: bool = False
     """Nothing is given up, and set-user-id programs still work: PAM modules expect root, or such a helper."""
 
@@ -97,7 +99,7 @@ def give_up(rights: Rights) -> None:
         return
     if rights.user is not None:
         kernel.keep_capabilities()
-        os.setgroups(reading_groups(rights.reads))
+        os.setgroups(sorted({*reading_groups(rights.reads), *entering_groups(rights.enters)}))
         os.setresgid(rights.user.gid, rights.user.gid, rights.user.gid)
         os.setresuid(rights.user.uid, rights.user.uid, rights.user.uid)
     # Also without a change of user: a service manager may have given capabilities to a plain user.
@@ -121,6 +123,24 @@ def reading_groups(paths: tuple[Path, ...]) -> list[int]:
             continue
         if status.st_mode & 0o040 and status.st_gid != 0:
             groups.add(status.st_gid)
+    return sorted(groups)
+
+
+def entering_groups(sockets: tuple[Path, ...]) -> list[int]:
+    """The groups that may pass a directory on the way to ``sockets``, or write one, where not all may; never root's.
+
+    Such as ``sasl``, of which Debian has who may enter saslauthd's directory.
+    """
+    groups = set()
+    for socket in sockets:
+        real = Path(os.path.realpath(socket))
+        for place, need in ((real, 0o002), *((directory, 0o001) for directory in real.parents)):
+            try:
+                status = place.stat()
+            except OSError:
+                continue
+            if status.st_mode & need << 3 and not status.st_mode & need and status.st_gid != 0:
+                groups.add(status.st_gid)
     return sorted(groups)
 
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from pysaslauthd.config.options import SOCKET_NAME
-from pysaslauthd.config.socket_tables import LONGEST_SOCKET_PATH
+from pysaslauthd.config.settings import LONGEST_SOCKET_PATH
 from pysaslauthd.master import places
 from pysaslauthd.master.places import UnsafePlaceError
 

@@ -28,6 +28,9 @@ class AccountsUnavailableError(Exception):
 class Accounts(Protocol):
     """A source of shadow entries."""
 
+    place: str
+    """Where that is, in words."""
+
     def look_up(self, login: bytes) -> ShadowEntry:
         """The entry of ``login``.
 
@@ -77,6 +80,8 @@ class SystemAccounts:
 
     By the C library, as Python's ``pwd`` takes an error for "no such user", and ``spwd`` is gone.
     """
+
+    place = "the accounts of this machine (passwd and shadow, by nsswitch.conf)"
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -150,6 +155,7 @@ class FileAccounts:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.place = f"{path} alone"
         self._version: tuple[int, ...] | None = None
         self._entries: dict[bytes, ShadowEntry | str] = {}
         self._sample: bytes | None = None

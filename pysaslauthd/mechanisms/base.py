@@ -5,6 +5,7 @@ from typing import Protocol
 from pysaslauthd.core.answer import Answer
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
+from pysaslauthd.mechanisms.steps import Steps
 
 
 class Mechanism(Protocol):
@@ -15,6 +16,12 @@ class Mechanism(Protocol):
 
         What went wrong on our side is an UNAVAILABLE answer, not an exception; an exception is a
         bug, and the worker makes the login UNAVAILABLE for it.
+        """
+
+    def explain(self, identity: Identity, password: Secret, steps: Steps) -> Answer:
+        """The same, with a note of each step. With an empty password the answer is what can be said without one.
+
+        ACCEPT means then that nothing speaks against the login so far.
         """
 
 
@@ -30,3 +37,6 @@ class ConcurrentMechanism(Protocol):
 
     async def check(self, identity: Identity, password: Secret) -> Answer:
         """As :meth:`Mechanism.check`. It is cancelled when the login's time is over."""
+
+    async def explain(self, identity: Identity, password: Secret, steps: Steps) -> Answer:
+        """As :meth:`Mechanism.explain`, and cancelled as well."""

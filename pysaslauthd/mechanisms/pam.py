@@ -11,6 +11,7 @@ the front, which answers late; the worker is free at once.
 
 import contextlib
 import os
+import pwd
 import re
 from collections.abc import Iterator
 from ctypes import CDLL, CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_uint, c_void_p, cast, memmove, sizeof
@@ -26,6 +27,8 @@ from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
+from pysaslauthd.mechanisms import pam_stack
+from pysaslauthd.mechanisms.steps import Steps
 from pysaslauthd.sealed import SealedFiles
 
 PAM_FAIL_DELAY = 10
@@ -151,9 +154,10 @@ class _Authenticator(pam.PamAuthenticator):  # type: ignore[misc]  # python-pam 
     """A worker's only one, used for one login after another: its callbacks into C cost more than a login's Python.
 
     Of the last login, ``phase`` is what was entered last, ``delay_ms`` what the modules asked for, and
-    ``texts`` what they had to say.
+    ``texts`` what they had to say. ``steps`` takes what comes to pass, where a login is to be explained.
     """
 
+    _steps: Steps | None
     calloc: Any
     pam_start: Any
     pam_authenticate: Any
@@ -175,19 +179,27 @@ class _Authenticator(pam.PamAuthenticator):  # type: ignore[misc]  # python-pam 
         self._really_end = self.pam_end
         self.pam_end = self._end
 
-    def check(self, identity: Identity, password: Secret, service: bytes) -> bool:
+    def check(self, identity: Identity, password: Secret, service: bytes, steps: Steps | None = None) -> bool:
         """Run the stack of ``service``; whether it lets this login in."""
         self._forget()
+        self._steps = steps
         self._login, self._password, self._remote_host = identity.login, password, identity.remote_host
         try:
             return bool(self.authenticate(identity.login, password.reveal(), service, resetcreds=False))
         finally:
             self._password = _NO_PASSWORD
+            self._steps = None
+
+    def _note(self, call: str, code: int) -> None:
+        if self._steps is not None:
+            text = self.pam_strerror(self.handle, code) or b""
+            self._steps.note(f"{call}: {text.decode(errors='replace')} ({code})")
 
     def _forget(self) -> None:
         self.phase = "start"
         self.delay_ms = 0
         self.texts: list[bytes] = []
+        self._steps = None
         self._login = b""
         self._password = _NO_PASSWORD
         self._remote_host = b""
@@ -198,16 +210,19 @@ class _Authenticator(pam.PamAuthenticator):  # type: ignore[misc]  # python-pam 
             self.pam_set_item(self.handle, PAM_FAIL_DELAY, cast(self._delay, c_void_p))
             if self._remote_host:
                 self.pam_set_item(self.handle, pam.PAM_RHOST, c_char_p(self._remote_host))
+        self._note("pam_start", code)
         return code
 
     def _authenticate(self, handle: PamHandle, flags: int) -> int:
         self.phase = "auth"
         code: int = self._really_authenticate(handle, flags | pam.PAM_SILENT)
+        self._note("pam_authenticate", code)
         return code
 
     def _check_account(self, handle: PamHandle, flags: int) -> int:
         self.phase = "acct"
         code: int = self._really_check_account(handle, flags | pam.PAM_SILENT)
+        self._note("pam_acct_mgmt", code)
         return code
 
     def _end(self, handle: PamHandle, code: int) -> int:
@@ -242,6 +257,11 @@ class _Authenticator(pam.PamAuthenticator):  # type: ignore[misc]  # python-pam 
             return self._login if text == self._user_prompt() else None
         if style in {pam.PAM_TEXT_INFO, pam.PAM_ERROR_MSG}:
             self.texts.append(text)
+            if self._steps is not None:
+                # What echoes the password is for nobody's eyes.
+                is_fit = not self._password or self._password.reveal() not in text
+                shown = text.decode(errors="replace") if is_fit else "one that is not shown here"
+                self._steps.note(f"message of a module: {shown}")
             return None
         raise ValueError(style)
 
@@ -279,8 +299,28 @@ class Worker:
 
     def check(self, identity: Identity, password: Secret) -> Answer:
         """Run the stack of the service; the realm is not looked at."""
+        return self._answer(identity, password, None)
+
+    def explain(self, identity: Identity, password: Secret, steps: Steps) -> Answer:
+        """See :class:`Mechanism`. Without a password no module is asked, as it might count that as an attempt."""
+        service = identity.service or self._default_service
+        if not identity.service:
+            steps.note(f"the request names no service: {os.fsdecode(service)} is taken")
+        for line in pam_stack.describe(service):
+            steps.note(line)
+        known = "is" if _is_known(identity.login) else "is not"
+        steps.note(f"the login {known} an account of this machine; the realm is not looked at")
+        if not password:
+            steps.note("without a password no module is asked")
+            return ACCEPTED
+        answer = self._answer(identity, password, steps)
+        if answer.delay:
+            steps.note(f"the answer is to be held back for {answer.delay:g} s")
+        return answer
+
+    def _answer(self, identity: Identity, password: Secret, steps: Steps | None) -> Answer:
         attempt = self._authenticator
-        accepted = attempt.check(identity, password, identity.service or self._default_service)
+        accepted = attempt.check(identity, password, identity.service or self._default_service, steps)
         details = tuple(_details(attempt))
         if accepted:
             return ACCEPTED._replace(details=details) if details else ACCEPTED
@@ -294,6 +334,14 @@ class Worker:
             delay_ms=attempt.delay_ms,
             details=details,
         )
+
+
+def _is_known(login: bytes) -> bool:
+    try:
+        pwd.getpwnam(os.fsdecode(login))
+    except KeyError:
+        return False
+    return True
 
 
 def _cause(attempt: _Authenticator, verdict: Verdict) -> Cause:

@@ -13,11 +13,11 @@ import uvloop
 from pysaslauthd import logs
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Answer, Cause, unavailable
-from pysaslauthd.core.messages import Login, Result
+from pysaslauthd.core.messages import Explain, Login, Probe, Result
 from pysaslauthd.deadlines import Deadlines
-from pysaslauthd.logs import log
 from pysaslauthd.mechanisms.base import ConcurrentMechanism
-from pysaslauthd.workers.worker import memory_kib, status
+from pysaslauthd.mechanisms.steps import Steps
+from pysaslauthd.workers.worker import failed, memory_kib, status
 
 MARGIN = 1.0
 """Seconds before the front's own limit at which a login is given up here, so that only it is lost and not the worker."""
@@ -55,7 +55,8 @@ class _Worker:
     def run(self) -> None:
         """Until the front closes its end."""
         self._loop.call_soon(self._begin)
-        self._loop.run_forever()
+        with logs.counting_repeats(self._loop.call_later):
+            self._loop.run_forever()
         if self._failure is not None:
             raise self._failure
 
@@ -85,25 +86,27 @@ class _Worker:
                 self._stop()
                 return
             message = messages.decode_for_worker(packet)
-            if isinstance(message, Login):
+            if isinstance(message, Probe):
+                self._say(messages.encode_status(status()))
+            else:
                 task = self._loop.create_task(self._serve(message))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            else:
-                self._say(messages.encode_status(status()))
 
-    async def _serve(self, login: Login) -> None:
+    async def _serve(self, login: Login | Explain) -> None:
         answer = await self._answer(login)
         self._say(messages.encode_result(Result(login.id, answer, memory_kib(), self._mechanism.is_spent)))
 
-    async def _answer(self, login: Login) -> Answer:
+    async def _answer(self, login: Login | Explain) -> Answer:
+        steps = Steps()
         try:
-            return await self._mechanism.check(login.identity, login.password)
+            if isinstance(login, Login):
+                return await self._mechanism.check(login.identity, login.password)
+            return steps.of(await self._mechanism.explain(login.identity, login.password, steps))
         except asyncio.CancelledError:
-            return unavailable(Cause.DEADLINE, f"no answer within {self._limit:g} s")
+            return steps.of(unavailable(Cause.DEADLINE, f"no answer within {self._limit:g} s"))
         except Exception as error:  # noqa: BLE001  (a bug in a mechanism is one login's misfortune, not the worker's)
-            log.error(f"mechanism failed: {logs.describe(error)}")
-            return unavailable(Cause.CRASH, "mechanism failed")
+            return steps.of(failed(error, login))
 
     def _say(self, packet: bytes) -> None:
         # Bounded by the logins that the front may give us at a time.

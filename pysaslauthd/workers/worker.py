@@ -12,38 +12,50 @@ import socket
 from pysaslauthd import logs
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Answer, Cause, unavailable
-from pysaslauthd.core.messages import Login, Result, Status
+from pysaslauthd.core.messages import Explain, Login, Probe, Result, Status
+from pysaslauthd.core.request_id import shown_id
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.logs import log
 from pysaslauthd.mechanisms.base import Mechanism
+from pysaslauthd.mechanisms.steps import Steps
+from pysaslauthd.workers.priority import Priority
 
 
-def run(channel: socket.socket, mechanism: Mechanism) -> None:
+def run(channel: socket.socket, mechanism: Mechanism, priority: Priority) -> None:
     """Serve until the front closes its end.
 
     :raises MessageError: the front said something that is no message; the worker must not go on.
     """
     user = os.geteuid()
     # A front that ended with something unread resets the channel; to a worker that is an end like any other.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+    with logs.counting_repeats(), contextlib.suppress(BrokenPipeError, ConnectionResetError):
         channel.send(messages.encode_status(status()))
         while packet := channel.recv(messages.LARGEST_PACKET):
             message = messages.decode_for_worker(packet)
-            if isinstance(message, Login):
+            if isinstance(message, Probe):
+                reply = messages.encode_status(status())
+            else:
+                priority.set(yields=message.yields)
                 answer = _checked(mechanism, message)
                 is_spent = os.geteuid() != user
                 reply = messages.encode_result(Result(message.id, answer, memory_kib(), is_spent))
-            else:
-                reply = messages.encode_status(status())
             channel.send(reply)
 
 
-def _checked(mechanism: Mechanism, message: Login) -> Answer:
+def _checked(mechanism: Mechanism, message: Login | Explain) -> Answer:
+    steps = Steps()
     try:
-        return mechanism.check(message.identity, message.password)
+        if isinstance(message, Login):
+            return mechanism.check(message.identity, message.password)
+        return steps.of(mechanism.explain(message.identity, message.password, steps))
     except Exception as error:  # noqa: BLE001  (a bug in a mechanism is one login's misfortune, not the worker's)
-        log.error(f"mechanism failed: {logs.describe(error)}")
-        return unavailable(Cause.CRASH, "mechanism failed")
+        return steps.of(failed(error, message))
+
+
+def failed(error: Exception, message: Login | Explain) -> Answer:
+    """A mechanism ended with this, which is a bug of it: what the log is told, and the answer."""
+    log.error(f"mechanism failed: {logs.describe(error)}", extra={"request": shown_id(message.request_id)})
+    return unavailable(Cause.CRASH, "mechanism failed")
 
 
 def status() -> Status:

@@ -76,7 +76,7 @@ class TestAtTheStart:
             f"{there.file}:2: run_path: expected an absolute path, found 'x'",
             f"{there.file}:3: chache: no such setting; did you mean cache?",
             f"{defaults}:1: MECH: unknown authentication mechanism: rimap",
-            f"{defaults}:1: MECH: this version has: ldap pam shadow",
+            f"{defaults}:1: MECH: this version has: ldap pam proxy shadow",
             f"{defaults}:2: FLAGS: option -x not recognized",
             "invalid number of worker processes defined",
         ]

@@ -234,6 +234,7 @@ class TestLogLevel:
         wait_until(lambda: status(daemon)["log_level"] == "warning", "it knows the level")
         assert lines() == (False, False)
         assert ctl(daemon.run_path, "reload").status == EXIT_DONE
+        assert RELOADED not in daemon.log  # the master's own lines, too
         assert lines() == (False, False)
         assert level("debug") == "debug, warning before\n"
         assert lines() == (True, True)
@@ -246,18 +247,29 @@ class TestLogLevel:
 
 
 class TestWhoMayNotAsk:
+    COMMANDS = (("status",), ("flush",), ("reload",), ("log-level", "warning"), ("explain", "alice"))
+
+    def said(self, daemon: Daemon) -> list[str]:
+        """What the command says to a stranger, for each thing that it can be told to do."""
+        assert {words[0] for words in self.COMMANDS} <= {each.name for each in control.SUBCOMMANDS}
+        return [
+            STRANGER.do(lambda words=words: "|".join(map(str, here(daemon.run_path, *words))))  # type: ignore[misc]
+            for words in self.COMMANDS
+        ]
+
     def test_hears_that_the_socket_is_shut(self, daemon: Daemon, path: Path) -> None:
         need_root()
         assert path.stat().st_mode & 0o7777 == 0o600
-        said = STRANGER.do(lambda: "|".join(map(str, here(daemon.run_path, "status"))))
         expected = "permission denied; run it as root, or as the user that started the daemon"
-        assert said == f"{EXIT_FAILED}||pysaslauthctl: {path}: {expected}\n"
+        assert set(self.said(daemon)) == {f"{EXIT_FAILED}||pysaslauthctl: {path}: {expected}\n"}
 
     def test_is_closed_even_where_the_socket_is_open(self, daemon: Daemon, path: Path) -> None:
         need_root()
         path.chmod(0o666)
-        said = STRANGER.do(lambda: "|".join(map(str, here(daemon.run_path, "status"))))
-        assert said.startswith(f"{EXIT_FAILED}||pysaslauthctl: {path}: the daemon closed the connection")
+        before = status(daemon)
+        for said in self.said(daemon):
+            assert said.startswith(f"{EXIT_FAILED}||pysaslauthctl: {path}: the daemon closed the connection")
+        assert status(daemon) == before
         refusal = f":1 client of the user with id {STRANGER.user} not allowed on socket {path}\n"
         wait_until(lambda: refusal in daemon.log, "the log says so")
         assert ctl(daemon.run_path, "status").status == EXIT_DONE
@@ -326,8 +338,8 @@ class TestAHostileClient:
             (b"[1]\n", "expected an object in JSON, in one line"),
             (b"[" * 60_000 + b"\n", "expected an object in JSON, in one line"),
             (b"9" * 60_000 + b"\n", "expected an object in JSON, in one line"),
-            (b"{}\n", "expected one of these to do: status, flush, reload, log-level"),
-            (order(do="reboot"), "expected one of these to do: status, flush, reload, log-level"),
+            (b"{}\n", "expected one of these to do: status, flush, reload, log-level, explain"),
+            (order(do="reboot"), "expected one of these to do: status, flush, reload, log-level, explain"),
             (order(do=["status"]), "do: expected a text"),
             (b'{"do": "status"}', "expected a line of at most 65536 bytes"),
             (b"x" * 65_537, "expected a line of at most 65536 bytes"),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pysaslauthd.core import messages
 from support import processes
 from support.waiting import wait_until
 
@@ -70,7 +71,7 @@ def master(attack: str, directory: Path, stderr: int | None = None) -> Iterator[
         ("unknown verb", "no verb: ff00000000000000"),
         ("short packet", "no verb: 01"),
         ("long packet", "descriptors or an oversized packet"),
-        ("wrong version", "message version 77, expected 3"),
+        ("wrong version", f"message version 77, expected {messages.VERSION}"),
         ("foreign pool", "no pool 7"),
         ("foreign worker", "no worker 4242"),
         ("worker zero", "no worker 0"),

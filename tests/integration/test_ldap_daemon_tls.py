@@ -30,7 +30,7 @@ NOBODY = 65534
 
 # All is imported first, as the code may be where only root can read it.
 _AS_NOBODY = (
-    "import os, sys; from pysaslauthd.commands.daemon import main; import pysaslauthd.mechanisms.ldap.mechanism; "
+    "import os, sys; from pysaslauthd.commands.daemon import main; import pysaslauthd.mechanisms.proxy, pysaslauthd.mechanisms.ldap.mechanism; "
     f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY}); sys.exit(main())"
 )
 

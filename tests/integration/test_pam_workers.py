@@ -76,8 +76,21 @@ def test_the_front_goes_before_the_workers(files: PamFiles) -> None:
     with ours(files, "-n", "1") as daemon:
         daemon.settled(1)
         (worker,) = daemon.workers()
+        assert daemon.permits() == "OK"  # as somebody who has logged in before, at the start
         niceness = [os.getpriority(os.PRIO_PROCESS, pid) for pid in (daemon.front().pid, worker)]
         assert niceness[0] < niceness[1] == os.getpriority(os.PRIO_PROCESS, daemon.pid)
+
+
+def test_a_login_that_nothing_speaks_for_yields_the_processor(files: PamFiles) -> None:
+    need_root()
+    output = files.file("niceness")
+    script = files.script("note", f"nice >>{output}")
+    files.service("nice", f"auth required pam_exec.so {script}\naccount required pam_permit.so\n")
+    with ours(files, "-n", "1", "-o", "stranger_niceness=7") as daemon:
+        for login in (b"new", b"new", b"other", b"new"):
+            assert daemon.ask(login, b"x", b"nice") == "OK"
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert [int(line) - own for line in output.read_text().split()] == [7, 0, 7, 0]
 
 
 class TestStartedByAUser:

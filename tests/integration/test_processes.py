@@ -97,7 +97,7 @@ NOBODY = 65534
 
 # All is imported first, as the code may be where only root can read it.
 RUN_AS_USER = (
-    "import os, sys; from pysaslauthd.commands.daemon import main; import pysaslauthd.mechanisms.shadow; "
+    "import os, sys; from pysaslauthd.commands.daemon import main; import pysaslauthd.mechanisms.proxy, pysaslauthd.mechanisms.shadow; "
     f"os.geteuid() or (os.setgroups([]), os.setgid({NOBODY}), os.setuid({NOBODY})); sys.exit(main())"
 )
 

@@ -1,4 +1,4 @@
-"""Ours and the original, side by side, on the same users: what a client is told is the same.
+"""Ours and the original, side by side, on the same users: what a client is told is the same, also by ours in front of it.
 
 Both check system accounts, each in a mount namespace where ``/etc/passwd`` and ``/etc/shadow`` are
 files of this test.
@@ -115,6 +115,22 @@ def pair(databases: dict[Path, Path]) -> Iterator[Pair]:
 
 
 @pytest.fixture(scope="module")
+def proxied_pair(databases: dict[Path, Path]) -> Iterator[Pair]:
+    """The original, and ours with mechanism proxy in front of it."""
+    with original(databases) as reference:
+        reference.let_in()
+        options = ("mechanism=proxy", f"proxy_socket={reference.mux}")
+        with ours(databases, *(word for option in options for word in ("-o", option))) as new:
+            yield Pair(partial(verdict, reference.mux), partial(verdict, new.mux))
+
+
+@pytest.fixture(params=["pair", "proxied_pair"])
+def either_pair(request: pytest.FixtureRequest) -> Pair:
+    pair: Pair = request.getfixturevalue(request.param)
+    return pair
+
+
+@pytest.fixture(scope="module")
 def appending_pair(databases: dict[Path, Path]) -> Iterator[Pair]:
     with original(databases, "-r") as reference, ours(databases, "-r") as new:
         yield Pair(partial(verdict, reference.mux), partial(verdict, new.mux))
@@ -123,25 +139,25 @@ def appending_pair(databases: dict[Path, Path]) -> Iterator[Pair]:
 @pytest.mark.parametrize(
     ("exchange", "expected"), VECTORS, ids=[exchange.name.replace(" ", "-") for exchange, _ in VECTORS]
 )
-def test_a_request_of_the_protocols_description(pair: Pair, exchange: Exchange, expected: str) -> None:
-    answers = ask([exchange, bytewise(exchange)], pair)
+def test_a_request_of_the_protocols_description(either_pair: Pair, exchange: Exchange, expected: str) -> None:
+    answers = ask([exchange, bytewise(exchange)], either_pair)
     assert [answer.reference for answer in answers] == [expected] * 2
     assert disagreements(answers) == []
 
 
-def test_a_user_in_each_state(pair: Pair, accounts: list[Account]) -> None:
-    answers = ask(both_passwords(accounts), pair)
+def test_a_user_in_each_state(either_pair: Pair, accounts: list[Account]) -> None:
+    answers = ask(both_passwords(accounts), either_pair)
     assert disagreements(answers) == []
     accepted = {answer.exchange.name for answer in answers if answer.ours == "OK"}
     assert len(accounts) / 2 < len(accepted) < len(accounts)
 
 
-def test_a_scrap_behind_the_fields_changes_nothing(pair: Pair) -> None:
-    assert disagreements(ask(scraps_behind(), pair)) == []
+def test_a_scrap_behind_the_fields_changes_nothing(either_pair: Pair) -> None:
+    assert disagreements(ask(scraps_behind(), either_pair)) == []
 
 
-def test_generated_requests(pair: Pair, accounts: list[Account]) -> None:
-    answers = ask(Generator(SEED, accounts).exchanges(300), pair)
+def test_generated_requests(either_pair: Pair, accounts: list[Account]) -> None:
+    answers = ask(Generator(SEED, accounts).exchanges(300), either_pair)
     assert disagreements(answers) == []
     counts = Counter(answer.ours for answer in answers)
     assert min(counts["OK"], counts["NO"], counts["-"]) >= 15, counts

@@ -54,6 +54,11 @@ class Background:
         pid = self._process.pid
         wait_until(lambda: all(p.parent != pid for p in processes.all_processes()), "the children ended")
 
+    def signal(self, number: signal.Signals) -> None:
+        """To it and all that it started."""
+        for pid in (self._process.pid, *(child.pid for child in self._family())):
+            os.kill(pid, number)
+
     def kill(self) -> None:
         """End it and all that it started, at once."""
         self._kill(self._family())

@@ -7,6 +7,8 @@ modules, set the clock or write the host's kernel settings. It is powered off at
 import contextlib
 import subprocess
 import uuid
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 from support.machine import Layer, Machine
@@ -44,8 +46,8 @@ _POWER_OFF_LIMIT = 20.0
 class BootedMachine(Machine):
     """``with BootedMachine(layer) as machine`` has booted; the layer has :data:`PACKAGES`."""
 
-    def __init__(self, layer: Layer) -> None:
-        super().__init__(layer)
+    def __init__(self, layer: Layer, *, binds: Mapping[str, Path] | None = None) -> None:
+        super().__init__(layer, binds=binds)
         self._group = f"pysaslauthd-test-{uuid.uuid4().hex[:12]}"
         self.first_program = _FIRST_PROGRAM.replace("@group@", self._group)
 

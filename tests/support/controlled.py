@@ -35,10 +35,17 @@ def ctl(run_path: Path, *words: str, stdin: str = "") -> Told:
     return Told(result.returncode, result.stdout, result.stderr)
 
 
-def here(run_path: Path, *words: str) -> Told:
-    """The same in this process, for who cannot start another; see :class:`Visitor`."""
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as error:
-        status = control.main(["-m", str(run_path), *words])
+def here(run_path: Path, *words: str, stdin: str = "") -> Told:
+    """The same in this process, which costs less, and for who cannot start another; see :class:`Visitor`."""
+    given, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(stdin.encode()))
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()) as out,
+            contextlib.redirect_stderr(io.StringIO()) as error,
+        ):
+            status = control.main(["-m", str(run_path), *words])
+    finally:
+        sys.stdin = given
     return Told(status, out.getvalue(), error.getvalue())
 
 

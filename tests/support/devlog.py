@@ -4,21 +4,35 @@ import shutil
 import socket
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from support.waiting import wait_until
 
 
+@contextmanager
+def log_socket() -> Iterator[tuple[Path, socket.socket]]:
+    """A datagram socket in the place of a log daemon's, and its path, which the test reads itself."""
+    with tempfile.TemporaryDirectory(prefix="psd-") as directory:
+        path = Path(directory) / "log"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+            server.bind(str(path))
+            server.settimeout(10)
+            yield path, server
+
+
 class DevLog:
     """A datagram socket in the place of ``/dev/log``, and what came over it.
 
-    It is read all the time, as by a log daemon, unless ``stuck``; then only :meth:`unstick` begins.
+    It is at ``path``, or somewhere. It is read all the time, as by a log daemon, unless ``stuck``; then only
+    :meth:`unstick` begins.
     """
 
-    def __init__(self, *, stuck: bool = False) -> None:
+    def __init__(self, path: Path | None = None, *, stuck: bool = False) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="psd-"))
-        self.path = self._directory / "log"
+        self.path = path or self._directory / "log"
         self.datagrams: list[bytes] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self.path))
@@ -49,6 +63,11 @@ class DevLog:
             lambda: next((datagram for datagram in self.datagrams if part in datagram), b""),
             f"the log holds {part!r}",
         )
+
+    @property
+    def text(self) -> str:
+        """All that came so far, a datagram in a line."""
+        return "\n".join(datagram.decode(errors="replace") for datagram in self.datagrams)
 
     def _read(self) -> None:
         while datagram := self._socket.recv(65536):

@@ -5,6 +5,7 @@ import itertools
 import socket
 import struct
 import termios
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,13 +37,21 @@ def bytewise(exchange: Exchange) -> Exchange:
     )
 
 
+def splits(data: bytes) -> Iterator[list[bytes]]:
+    """Whole, in each two pieces, and byte by byte."""
+    yield [data]
+    for cut in range(1, len(data)):
+        yield [data[:cut], data[cut:]]
+    yield [data[i : i + 1] for i in range(len(data))]
+
+
 def verdict(path: Path, exchange: Exchange) -> str:
     """``OK``, ``NO`` or ``-`` for an end without an answer; what stands behind OK and NO is cut off."""
     with mux.connect(path) as connection:
         try:
             for number, piece in enumerate(exchange.pieces):
                 if number:
-                    wait_until(lambda: _unread(connection) == 0, f"{exchange.name}: the daemon reads")
+                    wait_until(lambda: unread(connection) == 0, f"{exchange.name}: the daemon reads")
                 connection.sendall(piece)
             if exchange.half_close:
                 connection.shutdown(socket.SHUT_WR)
@@ -52,7 +61,7 @@ def verdict(path: Path, exchange: Exchange) -> str:
     return _word(reply)
 
 
-def _unread(connection: socket.socket) -> int:
+def unread(connection: socket.socket) -> int:
     """Bytes (as the kernel accounts them) that the other side has not read yet."""
     (count,) = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))
     return int(count)

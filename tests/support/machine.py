@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from support.namespaces import in_network_of
 from support.packages import cannot_run, need_program, need_root
 from support.unpacked import CACHE, unpacked
 from support.waiting import wait_until
@@ -81,8 +82,9 @@ class Machine:
     With ``network`` it shares the host's, which is for downloads.
     """
 
-    # It reaps whom others leave behind: with CHLD ignored, the kernel does it for it.
-    first_program = """trap '' CHLD; exec chroot "$root" sleep infinity"""
+    # It reaps whom others leave behind: with CHLD ignored, the kernel does it for it. (A trap does not do: dash keeps CHLD
+    # for itself.) Who is not reaped counts as running for init scripts.
+    first_program = """exec env --ignore-signal=CHLD chroot "$root" sleep infinity"""
     """By which the shell that made the machine, ``$root``, becomes its first process."""
 
     def __init__(
@@ -149,7 +151,10 @@ class Machine:
 
     @property
     def root(self) -> Path:
-        """Its files as the host finds them: with what is mounted there, and sockets that can be connected to."""
+        """Its files as the host finds them: with what is mounted there, and sockets that can be connected to.
+
+        No directory on the way may be a symbolic link such as ``var/run``: the host would follow it on its own disk.
+        """
         return Path(f"/proc/{self._first}/root")
 
     def command(self, command: Sequence[str | Path], *, user: str = "") -> list[str]:
@@ -210,6 +215,10 @@ class Machine:
     def read(self, path: str) -> str:
         """What a file there holds."""
         return self.run("cat", path).stdout
+
+    def loopback(self) -> contextlib.AbstractContextManager[None]:
+        """Within it, what this thread connects to is on the loopback there."""
+        return in_network_of(self._first)
 
     def has(self, path: str) -> bool:
         """Whether something has this name there."""

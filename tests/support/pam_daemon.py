@@ -29,7 +29,7 @@ PLAIN_ID = 1
 
 # All is imported first, as the code may be where only root can read it.
 _AS_USER = (
-    "import os, sys; from pysaslauthd.commands.daemon import main; import pysaslauthd.mechanisms.pam; "
+    "import os, sys; from pysaslauthd.commands.daemon import main; import pysaslauthd.mechanisms.proxy, pysaslauthd.mechanisms.pam; "
     f"os.geteuid() or (os.setgroups([]), os.setgid({PLAIN_ID}), os.setuid({PLAIN_ID})); sys.exit(main())"
 )
 RUN_AS_USER = (sys.executable, "-c", _AS_USER)

@@ -61,9 +61,14 @@ def is_up(port: int) -> bool:
         return False
 
 
-def session(port: int, way: str = "", login: bytes = b"", password: bytes = b"") -> Codes:
-    """One connection: AUTH in that way, or not at all, and MAIL."""
+def session(
+    port: int, way: str = "", login: bytes = b"", password: bytes = b"", *, tls: bool = False
+) -> Codes:
+    """One connection: AUTH in that way, or not at all, and MAIL; all behind STARTTLS if asked."""
     with smtplib.SMTP(HOST, port, local_hostname="client.example", timeout=_LIMIT) as smtp:
         smtp.ehlo()
+        if tls:
+            smtp.starttls()
+            smtp.ehlo()
         auth = WAYS[way](smtp, login, password) if way else 0
         return Codes(auth, smtp.docmd("MAIL", "FROM:<sender@example.test>")[0])

@@ -17,6 +17,8 @@ from support.load import Load
 from support.machine_logins import LOGIN, MECHANISMS, NEEDED, PASSWORD, WRONG, add_user, ask, start_directory
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+
 UNIT = "pysaslauthd.service"
 SOCKET = "pysaslauthd.socket"
 OVERRIDES = "/etc/systemd/system"
@@ -193,6 +195,22 @@ class TestLogins:
         assert mounts["/tmp"] == "rw"
         assert systemctl(machine, "stop", UNIT) == 0
         assert (shown(machine, "Result"), ours(machine)) == ("success", {})
+
+    def test_are_logged_once(self, machine: BootedMachine) -> None:
+        assert systemctl(machine, "start", UNIT) == 0
+        machine.run("journalctl", "--rotate", "--vacuum-time=1ms")
+        assert ask(machine, WRONG) == "NO"
+
+        def logged() -> list[str]:
+            text = machine.run("journalctl", "-u", UNIT, "--no-pager", "-o", "short").stdout
+            return [line for line in text.splitlines() if "auth failure: " in line]
+
+        wait_until(logged, "the journal has it")
+        # What comes after it is there, so no more of it is to come.
+        assert systemctl(machine, "stop", UNIT) == 0
+        machine.run("journalctl", "--sync")
+        (line,) = logged()
+        assert re.search(rf" saslauthd\[\d+\]: +: auth failure: \[user={LOGIN}\]", line)
 
     def test_of_pam_may_be_counted_and_locked(self, machine: BootedMachine) -> None:
         choose(machine, "pam")

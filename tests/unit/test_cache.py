@@ -300,3 +300,59 @@ class TestAFile:
 
     def test_is_not_looked_at_if_there_is_none(self) -> None:
         assert FileWatch([], now=0).due == math.inf
+
+
+class TestOneLogin:
+    ENTRIES: tuple[Key, ...] = (
+        (b"alice", b"", b"imap"),
+        (b"alice", b"ex.org", b"smtp"),
+        (b"alice@ex.org", b"", b"imap"),
+        (b"alice@ex.org", b"ex.org", b"imap"),
+        (b"alicia", b"", b"imap"),
+        (b"ex.org", b"alice", b"imap"),
+    )
+
+    @pytest.mark.parametrize(
+        ("login", "gone"),
+        [(b"alice", {0, 1, 3}), (b"alice@ex.org", {1, 2, 3}), (b"bob", set()), (b"", set()), (b"@", set())],
+    )
+    def test_is_forgotten_in_all_services_and_realms(self, login: bytes, gone: set[int]) -> None:
+        cache = make(rejected_lifetime=50.0)
+        for key in self.ENTRIES:
+            learn(cache, key=key)
+            learn(cache, WRONG, REFUSED, key=key)
+            cache.note(b"".join(key), key, digest(RIGHT))
+        assert cache.forget(login) == len(gone)
+        for index, key in enumerate(self.ENTRIES):
+            is_left = index not in gone
+            assert has(cache, key=key) == is_left
+            assert cache.recalls(b"".join(key), 0.0) == is_left
+            assert (cache.rejection(key, digest(WRONG), 0.0) is not None) == is_left
+
+
+class TestADescription:
+    def test_says_what_there_is_and_changes_nothing(self) -> None:
+        cache = make(capacity=2, rejected_lifetime=50.0, stale_lifetime=10.0)
+        older = (b"older", b"", b"")
+        learn(cache, key=older)
+        learn(cache)
+        learn(cache, WRONG, REFUSED)
+        for password, now, text in (
+            (RIGHT, 40.0, "it has this password as right, for 60 s more"),
+            (WRONG, 40.0, "it has this password as wrong, for 10 s more"),
+            (WRONG, 60.0, "it has an entry, of another password, for 40 s more"),
+            (None, 40.0, "it has an entry, for 60 s more"),
+            (RIGHT, 105.0, "it has this password as right, which is too old"),
+            (RIGHT, 200.0, "it has this password as right, which is too old"),
+        ):
+            known = None if password is None else digest(password)
+            assert cache.describe(KEY, known, now) == text
+            assert cache.describe(older, None, now).startswith("it has an entry")
+        assert cache.describe((b"no", b"", b""), None, 0.0) == "it has no entry"
+        learn(cache, key=(b"newer", b"", b""))
+        assert not has(cache, key=older)  # which was described last, but used before
+
+    def test_of_what_never_ends_gives_no_time(self) -> None:
+        cache = make(lifetime=math.inf)
+        learn(cache)
+        assert cache.describe(KEY, digest(RIGHT), 1e9) == "it has this password as right"

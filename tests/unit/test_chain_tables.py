@@ -93,7 +93,7 @@ class TestAReload:
         (
             "mechanism = 'ladp'\nrealms = 5",
             [
-                "F:3: chain.mechanism: expected one of ldap, pam, shadow, found 'ladp'; did you mean ldap?",
+                "F:3: chain.mechanism: expected one of ldap, pam, proxy, shadow, found 'ladp'; did you mean ldap?",
                 'F:4: chain.realms: expected a list of names, such as ["imap", "smtp"], found 5',
             ],
         ),

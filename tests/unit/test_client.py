@@ -11,7 +11,8 @@ from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, unavailable
 from pysaslauthd.core.wire import ProtocolError, Request
 from pysaslauthd.front.client import Client, ClientOptions
 from pysaslauthd.front.statistics import Statistics
-from pysaslauthd.front.ticket import Asker
+from pysaslauthd.front.ticket import Asker, Caller
+from support.log_readers import json_on_standard_error, read_json
 from support.mux import read_to_end, request
 
 RIGHT = request(b"alice", b"secret")
@@ -23,7 +24,7 @@ class Gate:
     def __init__(self, login: Callable[[Request, Asker, bytes | None], None]) -> None:
         self.login = login
 
-    def refuse(self, error: ProtocolError) -> None:
+    def refuse(self, error: ProtocolError, _caller: Caller) -> None:
         raise RuntimeError from error
 
 
@@ -60,7 +61,7 @@ def talk(gate: Gate, data: bytes) -> tuple[bytes, int]:
     ours.settimeout(10)
     with ours:
         ours.sendall(data)
-        client = Client(house, theirs, 0)  # type: ignore[arg-type]
+        client = Client(house, theirs, Caller(1, 0, 0))  # type: ignore[arg-type]
         client.begin(None)
         heard = read_to_end(ours)
         client.close()
@@ -79,6 +80,14 @@ def test_an_answer_is_heard_and_the_end_noted_once() -> None:
 @pytest.mark.parametrize("data", [RIGHT, request(b"", b"x")])
 def test_a_gate_that_fails_closes_its_client(data: bytes) -> None:
     assert talk(Gate(broken), data) == (b"", 1)
+
+
+def test_a_gate_that_fails_is_found_by_the_request(capfd: pytest.CaptureFixture[str]) -> None:
+    with json_on_standard_error():
+        talk(Gate(broken), RIGHT)
+    line = read_json(capfd.readouterr().err)
+    assert str(line["event"]).startswith("internal error: ZeroDivisionError at test_client.py:")
+    assert line["request"] == "000000-1"
 
 
 def test_an_answer_that_cannot_be_sent_closes_its_client() -> None:

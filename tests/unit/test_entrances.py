@@ -13,6 +13,7 @@ from pysaslauthd.commands import sockets
 from pysaslauthd.commands.sockets import UnknownNameError
 from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.config.options import Options
+from pysaslauthd.config.settings import Settings
 from pysaslauthd.config.socket_tables import SocketTable
 from pysaslauthd.master.entrances import Entrances
 from pysaslauthd.master.mux import LiveSocketError, Look, OwnSocket, is_live
@@ -123,3 +124,32 @@ class TestChange:
         mux.remove()
         assert mux.path.exists()
         mux.socket.close()
+
+
+class TestTheSocketOfAnotherDaemon:
+    def asked(self, path: Path, run_path: Path) -> str:
+        """Why it may not be asked; nothing if it may."""
+        options = Options((MECHANISMS["pam"],), run_path=run_path, settings=Settings(compare=path))
+        try:
+            sockets.wanted(options)
+        except UnknownNameError as error:
+            return str(error)
+        return ""
+
+    def test_is_not_one_of_ours_by_any_name(self, directory: Path) -> None:
+        run_path, link = directory / "run", directory / "link"
+        run_path.mkdir()
+        link.symlink_to(run_path)
+        for path in (run_path / "mux", link / "mux"):
+            told = f"compare: {path} is a socket of this daemon, which would ask itself"
+            assert self.asked(path, run_path) == told
+        assert self.asked(run_path / "other", run_path) == ""
+
+    def test_is_where_nobody_else_can_put_another(self, directory: Path) -> None:
+        run_path, old = directory / "run", directory / "old"
+        old.mkdir()
+        assert self.asked(old / "mux", run_path) == ""
+        old.chmod(0o1777)
+        told = f"compare: {old} has mode 1777: others than its owner could put another there and be told passwords"
+        for path in (old / "mux", old / "not" / "there" / "mux"):
+            assert self.asked(path, run_path) == told

@@ -16,7 +16,7 @@ from pysaslauthd.front.fair_queue import (
     FairQueue,
     QueueOptions,
 )
-from pysaslauthd.front.known_names import KnownNames
+from pysaslauthd.front.known_names import KnownNames, Standing
 from pysaslauthd.front.ticket import Ticket
 
 REFUSED = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
@@ -328,3 +328,18 @@ class Game:
             self.hall.work()
             self.be_done()
             self.release()
+
+
+def test_what_is_only_explained_speaks_for_nobody_and_against_nobody() -> None:
+    hall = Hall()
+    for password, answer in ((b"right", ACCEPTED), (b"guess", REFUSED)):
+        hall.names.accepted(b"alice", b"old")
+        ticket = hall.ticket(b"alice", password)
+        ticket.is_to_explain = True
+        assert hall.queue.add(ticket, hall.now) == ""
+        assert hall.queue.choose(hall.workers, hall.now) is ticket
+        hall.queue.take(ticket, hall.now)
+        hall.queue.finished(ticket, answer, hall.now)
+        hall.queue.release(ticket, hall.now)
+        assert hall.names.standing(b"alice", b"old", hall.now) is Standing.VOUCHED
+        assert hall.names.standing(b"alice", password, hall.now) is Standing.KNOWN

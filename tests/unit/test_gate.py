@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 
+from pysaslauthd import logs
 from pysaslauthd.config.mechanisms import MECHANISMS
 from pysaslauthd.config.options import Options
 from pysaslauthd.config.settings import Settings
-from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict, rejected, unavailable
+from pysaslauthd.core.answer import ACCEPTED, Cause, Verdict, rejected, unavailable
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import Request
 from pysaslauthd.front.chain import Chain, Link, Routes
@@ -18,23 +19,10 @@ from pysaslauthd.front.shedding import AT_ONCE, HOLD
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Ticket
 from support import mux
+from support.asker import PlayedAsker
 
 WRONG = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
 FULL = unavailable(Cause.SHED, "too many logins are waiting")
-
-
-class Client:
-    def __init__(self) -> None:
-        self.heard: list[Answer] = []
-
-    def may_wait(self) -> bool:
-        return True
-
-    def is_there(self) -> bool:
-        return True
-
-    def hear(self, answer: Answer) -> None:
-        self.heard.append(answer)
 
 
 class House:
@@ -50,8 +38,8 @@ class House:
     def submit(self, ticket: Ticket) -> None:
         self.asked.append(ticket)
 
-    def login(self, password: bytes = b"pw", service: bytes = b"imap", login: bytes = b"u") -> Client:
-        client = Client()
+    def login(self, password: bytes = b"pw", service: bytes = b"imap", login: bytes = b"u") -> PlayedAsker:
+        client = PlayedAsker()
         self.gate.login(
             Request(login, Secret(password), service, b""), client, whole(password, service, login)
         )
@@ -78,6 +66,24 @@ def house(loop: uvloop.Loop) -> House:
 
 
 class TestWhatIsRemembered:
+    def test_is_answered_with_a_line_while_each_is_to_have_one(self, house: House) -> None:
+        house.login()
+        house.asked[0].end(ACCEPTED)
+        try:
+            for level, is_short_way in (("info", True), ("debug", False), ("warning", True)):
+                logs.set_level(level)
+                assert house.remembers() is is_short_way
+        finally:
+            logs.set_level("info")
+
+    def test_is_always_so_with_log_successes(self, loop: uvloop.Loop) -> None:
+        house = House(loop, log_successes=True)
+        house.login()
+        house.asked[0].end(ACCEPTED)
+        assert not house.remembers()
+        assert house.login().heard == [ACCEPTED]
+        assert len(house.asked) == 1
+
     def test_is_the_same_request_and_no_other(self, house: House) -> None:
         house.login()
         house.asked[0].end(ACCEPTED)

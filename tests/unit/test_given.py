@@ -16,6 +16,7 @@ from pysaslauthd.config.settings import SettingError, Settings
 from pysaslauthd.config.toml_file import read_toml
 from pysaslauthd.config.weak import weaknesses
 from pysaslauthd.config.written import written
+from pysaslauthd.core.identity import RealmPolicy
 
 
 def from_file(text: str) -> Found:
@@ -76,7 +77,63 @@ class TestAReload:
         assert options == found.options
 
 
+class TestTheSocketOfAnotherDaemon:
+    @pytest.mark.parametrize(
+        ("text", "words", "origin"),
+        [
+            ("proxy_socket = '/x/mux'\n", ("-a", "proxy"), "F:1"),
+            ("proxy_socket = '/x/mux'\n", ("-a", "proxy,ldap", "-O", "/etc/ldap.conf"), "F:1"),
+            ("", ("-a", "proxy", "-O", "/x//mux"), "-O"),
+            ("", ("-a", "shadow,proxy", "-O", "/x/mux"), "-O"),
+            (
+                "mechanism_option = '/x/mux'\n[[chain]]\nservices = 'a'\nmechanism = 'proxy'\n",
+                ("-a", "pam"),
+                "F:1",
+            ),
+        ],
+    )
+    def test_is_named_by_its_setting_or_by_the_option(
+        self, text: str, words: tuple[str, ...], origin: str
+    ) -> None:
+        found = effective(text, *words)
+        (asking,) = [each for each in found.options.split() if each.row.asks]
+        assert asking.asked_socket == Path("/x/mux")
+        assert found.origins["proxy_socket"] == origin
+        assert found.options.warnings == ()
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (("proxy",), "mechanism proxy: expected proxy_socket, the path of the socket that it asks"),
+            (
+                ("proxy,ldap", "-O", "/x"),
+                "mechanism proxy: expected proxy_socket, the path of the socket that it asks; -O is for ldap",
+            ),
+            (("proxy", "-O", "mux"), "-O: expected an absolute path of at most 107 bytes, found 'mux'"),
+            (
+                ("proxy", "-O", "/" + "x" * 107),
+                f"-O: expected an absolute path of at most 107 bytes, found '/{'x' * 107}'",
+            ),
+        ],
+    )
+    def test_has_to_be_named(self, words: tuple[str, ...], message: str) -> None:
+        with pytest.raises(OptionError) as caught:
+            effective("", "-a", *words)
+        assert str(caught.value) == message
+
+    def test_is_asked_by_workers_of_their_own_where_it_is_for_comparing(self) -> None:
+        options = effective("compare = '/x/mux'\nproxy_connections = 7\n", "-a", "proxy", "-O", "/y").options
+        assert [(each.row.name, each.asked_socket) for each in options.pools()] == [
+            ("proxy", Path("/y")),
+            ("compare", Path("/x/mux")),
+        ]
+        assert [(each.workers, each.concurrency) for each in options.pools()] == [(1, 7), (1, 7)]
+        fresh = dataclasses.replace(options, processes=0)
+        assert [(each.workers, each.concurrency, each.share) for each in fresh.pools()] == [(5, 1, 1)] * 2
+
+
 LDAP, SHADOW = (MECHANISMS["ldap"],), (MECHANISMS["shadow"],)
+PROXY = (MECHANISMS["proxy"],)
 
 
 class TestWeak:
@@ -95,6 +152,11 @@ class TestWeak:
             ({}, {"connections": 100_001}, "connections"),
             ({}, {"worker_share": 10_001}, "worker_share"),
             ({}, {"syslog_socket": None}, "syslog_socket"),
+            ({"mechanism": PROXY}, {"realm_policy": RealmPolicy.APPEND}, "realm_policy"),
+            ({"mechanism": PROXY, "cache": True}, {}, "cache_timeout"),
+            ({}, {"compare_rejected": True}, "compare_rejected"),
+            ({}, {"compare": Path("/x"), "compare_rejected": True}, "compare_rejected"),
+            ({}, {"log_to": frozenset({"stderr"})}, "log_to"),
         ],
     )
     def test_is_named(self, options: dict[str, Any], settings: dict[str, Any], name: str) -> None:
@@ -110,6 +172,10 @@ class TestWeak:
             ({"mechanism": LDAP, "cache": True, "cache_timeout": 3600.0}, {}),
             ({"mechanism": SHADOW, "cache": True}, {"worker_share": 1_000_000}),
             ({"foreground": True}, {"syslog_socket": None}),
+            ({"mechanism": PROXY}, {"compare": Path("/x")}),
+            ({}, {"realm_policy": RealmPolicy.APPEND}),
+            ({"foreground": True}, {"log_to": frozenset({"stderr"})}),
+            ({}, {"syslog_socket": None, "log_to": frozenset({"journal"})}),
         ],
     )
     def test_is_not_what_is_usual(self, options: dict[str, Any], settings: dict[str, Any]) -> None:

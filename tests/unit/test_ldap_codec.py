@@ -6,7 +6,7 @@ Whatever else comes raises Malformed and nothing else.
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -43,6 +43,7 @@ from pysaslauthd.mechanisms.ldap.codec import (
     encode_search,
     encode_unbind,
 )
+from support.exchanges import splits
 
 LARGEST_ID = 2**31 - 1
 DISCONNECTION = b"1.3.6.1.4.1.1466.20036"
@@ -239,14 +240,6 @@ def exchanges(draw: st.DrawFn) -> tuple[bytes, Answer]:
     for name, values in attributes:
         entry.attributes.setdefault(name.lower(), []).extend(values)
     return entry_message(entry, attributes, controls=controls), entry
-
-
-def splits(data: bytes) -> Iterator[list[bytes]]:
-    """Whole, in each two pieces, and byte by byte."""
-    yield [data]
-    for cut in range(1, len(data)):
-        yield [data[:cut], data[cut:]]
-    yield [data[i : i + 1] for i in range(len(data))]
 
 
 def read(chunks: Iterable[bytes], reader: Reader | None = None) -> list[Answer]:

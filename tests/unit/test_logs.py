@@ -2,7 +2,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,19 +9,21 @@ from pathlib import Path
 import pytest
 
 from pysaslauthd import logs
-from pysaslauthd.logs import StreamSink, SyslogSink
+from pysaslauthd.logs.datagrams import SyslogSink
+from pysaslauthd.logs.entry import Entry
+from pysaslauthd.logs.formats import render_as_original
+from pysaslauthd.logs.streams import StreamSink
+from support.devlog import log_socket
 
-WARNING, INFO = logs.PRIORITIES["warning"], logs.PRIORITIES["info"]
+
+def news(text: str) -> Entry:
+    return Entry("info", text)
 
 
 @pytest.fixture
 def devlog() -> Iterator[tuple[Path, socket.socket]]:
-    with tempfile.TemporaryDirectory(prefix="psd-") as directory:
-        path = Path(directory) / "log"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-            server.bind(str(path))
-            server.settimeout(10)
-            yield path, server
+    with log_socket() as path_and_server:
+        yield path_and_server
 
 
 class TestEscaping:
@@ -44,28 +45,27 @@ class TestEscaping:
         assert logs.escaped(value) == shown
 
     def test_makes_the_originals_line(self) -> None:
-        event = {
-            "event": "auth failure",
+        fields = {
             "user": b"alice",
             "service": b"imap",
             "realm": b"",
             "mech": "shadow",
             "reason": "Incorrect password",
         }
-        line = logs.render(None, "info", event)
+        line = render_as_original(Entry("info", "auth failure", fields, {"request": "1-1"}))
         assert line == (
             "auth failure: [user=alice] [service=imap] [realm=] [mech=shadow] [reason=Incorrect password]"
         )
 
     def test_cuts_a_value_that_would_hide_the_rest(self) -> None:
-        line = logs.render(None, "info", {"event": "x", "user": b"\xff" * 4096, "reason": "y"})
+        line = render_as_original(Entry("info", "x", {"user": b"\xff" * 4096, "reason": "y"}))
         assert len(line) < 1100
         assert line.endswith("...] [reason=y]")
-        whole = logs.render(None, "info", {"event": "x", "user": b"\xff" * 256})
+        whole = render_as_original(Entry("info", "x", {"user": b"\xff" * 256}))
         assert whole == "x: [user=" + "\\xff" * 256 + "]"
 
     def test_keeps_the_brackets_of_our_own_text(self) -> None:
-        assert logs.render(None, "info", {"event": "a [b]\n"}) == "a [b]\\x0a"
+        assert render_as_original(news("a [b]\n")) == "a [b]\\x0a"
 
 
 class TestSyslog:
@@ -75,7 +75,7 @@ class TestSyslog:
         path, server = devlog
         monkeypatch.setattr("time.strftime", lambda _: "Nov 22 07:22:50")
         with closing(SyslogSink(path)) as sink:
-            sink.write(INFO, "auth failure: [user=alice]")
+            sink.write(news("auth failure: [user=alice]"))
         assert server.recv(4096).decode() == (
             f"<38>Nov 22 07:22:50 saslauthd[{os.getpid()}]:                 : auth failure: [user=alice]"
         )
@@ -87,7 +87,7 @@ class TestSyslog:
         sink = SyslogSink(path)
         sent = 20_000
         for number in range(sent):
-            sink.write(INFO, f"line {number}")
+            sink.write(news(f"line {number}"))
         server.setblocking(False)
         taken = 0
         try:
@@ -96,7 +96,7 @@ class TestSyslog:
         except BlockingIOError:
             pass
         assert 0 < taken < sent
-        sink.write(INFO, "it flows again")
+        sink.write(news("it flows again"))
         notice, line = server.recv(4096).decode(), server.recv(4096).decode()
         assert notice.endswith(f": {sent - taken} log lines were lost, {path} did not take them")
         assert line.endswith(": it flows again")
@@ -110,7 +110,7 @@ class TestSyslog:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as restarted:
                 restarted.bind(str(path))
                 restarted.settimeout(10)
-                sink.write(INFO, "hello again")
+                sink.write(news("hello again"))
                 assert restarted.recv(4096).endswith(b": hello again")
 
     def test_that_was_away_is_found_again(
@@ -122,33 +122,33 @@ class TestSyslog:
         with closing(SyslogSink(path)) as sink:
             server.close()
             path.unlink()
-            sink.write(INFO, "nobody hears this")
+            sink.write(news("nobody hears this"))
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as restarted:
                 restarted.bind(str(path))
                 restarted.settimeout(10)
                 clock += 2
-                sink.write(INFO, "hello again")
+                sink.write(news("hello again"))
                 assert b": 1 log lines were lost" in restarted.recv(4096)
                 assert restarted.recv(4096).endswith(b": hello again")
 
     def test_that_is_not_there_is_no_error(self, tmp_path: Path) -> None:
-        SyslogSink(tmp_path / "none").write(INFO, "nobody hears this")
+        SyslogSink(tmp_path / "none").write(news("nobody hears this"))
 
 
 class TestStandardError:
     def test_gets_the_originals_form(self, capfd: pytest.CaptureFixture[str]) -> None:
-        StreamSink().write(INFO, "master pid is: 7")
+        StreamSink().write(news("master pid is: 7"))
         assert capfd.readouterr().err == f"saslauthd[{os.getpid()}] :master pid is: 7\n"
 
     def test_that_is_full_does_not_block_nor_change_the_file_we_were_given(self) -> None:
         read, write = os.pipe()
         sink = StreamSink(write)
         for _ in range(5000):
-            sink.write(INFO, "x" * 100)
+            sink.write(news("x" * 100))
         assert os.get_blocking(write)
         while len(os.read(read, 65536)) == 65536:
             pass
-        sink.write(INFO, "it flows again")
+        sink.write(news("it flows again"))
         text = os.read(read, 65536).decode()
         assert "log lines were lost" in text
         assert text.endswith(":it flows again\n")
@@ -167,9 +167,9 @@ class TestStandardError:
                     break
             sink._is_torn = True  # noqa: SLF001  (a terminal takes a part; a pipe never does below PIPE_BUF)
             os.read(read, 1 << 20)
-            sink.write(INFO, "whole")
+            sink.write(news("whole"))
             assert os.read(read, 1 << 20).startswith(b"\nsaslauthd[")
-            sink.write(INFO, "y" * 10_000)
+            sink.write(news("y" * 10_000))
             line = os.read(read, 1 << 20)
             assert len(line) == 4096
             assert line.endswith(b"y\n")
@@ -186,7 +186,7 @@ class TestStandardError:
         monkeypatch.setattr("os.open", refused)
         sink = StreamSink(write)
         for _ in range(5000):
-            sink.write(INFO, "x" * 100)
+            sink.write(news("x" * 100))
         assert os.get_blocking(write)
         assert len(os.read(read, 1 << 20)) > 30_000
         os.close(write)
@@ -197,7 +197,7 @@ class TestStandardError:
         with ours, theirs:
             sink = StreamSink(theirs.fileno())
             for _ in range(5000):
-                sink.write(INFO, "x" * 1000)
+                sink.write(news("x" * 1000))
             assert ours.recv(10)
             sink.close()
 

@@ -12,7 +12,6 @@ import pytest
 
 import pysaslauthd
 from pysaslauthd.commands import check, control
-from pysaslauthd.commands.doctor import command as doctor
 from pysaslauthd.commands.doctor import programs
 from pysaslauthd.commands.doctor.findings import Level
 from pysaslauthd.config.command_line import DEFAULT_FILE, FLAGS
@@ -250,6 +249,19 @@ class TestTestpysaslauthd:
         assert stated == [0, check.EXIT_USAGE, check.EXIT_NOT_OK]
 
 
+def option_forms(parser: argparse.ArgumentParser) -> list[list[str]]:
+    """The options of a parser, each with its forms."""
+    actions = parser._actions  # noqa: SLF001  (argparse has no other way to ask)
+    return [list(action.option_strings) for action in actions if action.option_strings]
+
+
+def own_parser(subcommand: control.Subcommand) -> argparse.ArgumentParser:
+    """What stands behind a subcommand."""
+    parser = argparse.ArgumentParser(add_help=False)
+    subcommand.arguments(parser)
+    return parser
+
+
 def option_heads(parser: argparse.ArgumentParser) -> set[str]:
     """The options of a parser as they stand at the heads of their paragraphs."""
     return {
@@ -273,8 +285,14 @@ class TestPysaslauthctl:
     def test_states_the_defaults_of_the_code(self) -> None:
         assert [item.default for item in self.OPTIONS if item.default] == [str(DEFAULT_RUN_PATH)]
 
-    def test_has_every_command(self) -> None:
-        assert [item.head.split()[1] for item in self.COMMANDS] == [each.name for each in control.SUBCOMMANDS]
+    def test_has_every_command_with_its_options(self) -> None:
+        commands = {item.head.split()[1]: item.head for item in self.COMMANDS}
+        assert list(commands) == [each.name for each in control.SUBCOMMANDS]
+        for each in control.SUBCOMMANDS:
+            stated = re.findall(r"Fl (\S+)", commands[each.name])
+            expected = option_forms(own_parser(each))
+            assert len(stated) == len(expected)
+            assert all({option[1:] for option in forms} & set(stated) for forms in expected)
 
     def test_has_every_exit_status(self) -> None:
         stated = [int(item.head) for item in items(chapter(CONTROL, "EXIT STATUS"))]
@@ -289,15 +307,10 @@ class TestPysaslauthctl:
 class TestDoctor:
     OPTIONS = items(chapter(CONTROL, "DOCTOR"))
 
-    @staticmethod
-    def parser() -> argparse.ArgumentParser:
-        parser = argparse.ArgumentParser(add_help=False)
-        doctor.add_arguments(parser)
-        return parser
-
     def test_has_every_option_and_no_other(self) -> None:
+        (command,) = (each for each in control.SUBCOMMANDS if each.name == "doctor")
         heads = {item.head for item in self.OPTIONS}
-        assert heads == option_heads(self.parser()) | {"Fl - Ar option ..."}
+        assert heads == option_heads(own_parser(command)) | {"Li -- Ar option ..."}
 
     def test_names_every_program_and_level(self) -> None:
         text = chapter(CONTROL, "DOCTOR").lower().replace("\n", " ")
@@ -332,8 +345,8 @@ class TestEachPage:
 
     def test_names_no_option_that_nobody_has(self, path: Path) -> None:
         if path.name.startswith("pysaslauthctl"):
-            heads = option_heads(control.parser()) | option_heads(TestDoctor.parser())
-            known = {*re.findall(r"Fl (\S+)", " ".join(heads)), "-"}
+            parsers = [control.parser(), *map(own_parser, control.SUBCOMMANDS)]
+            known = {each[1:] for parser in parsers for forms in option_forms(parser) for each in forms}
         elif path.name.startswith("test"):
             known = {*check.LETTERS, *(f"-{word.rstrip('=')}" for word in check.WORDS)}
         else:

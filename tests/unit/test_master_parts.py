@@ -18,6 +18,7 @@ from pysaslauthd.master.pidfile import LockedByAnotherError, LockFile, lock_owne
 from pysaslauthd.master.privileges import Rights
 from pysaslauthd.master.readiness import Outcome, Readiness
 from pysaslauthd.master.runpath import RunPathError
+from support.packages import need_root
 from support.service_manager import Manager
 
 HOLD_LOCK = "import sys; from pathlib import Path; from pysaslauthd.master.pidfile import LockFile; LockFile(Path(sys.argv[1])).write_pid(); print(flush=True); sys.stdin.read()"  # fmt: skip
@@ -296,3 +297,34 @@ class TestReadingGroups:
         assert set(privileges.reading_groups((file,))) == own
         file.chmod(0o600)
         assert privileges.reading_groups((file, directory / "missing")) == []
+
+
+class TestEnteringGroups:
+    @pytest.mark.parametrize(
+        ("directory_mode", "socket_mode", "expected"),
+        [
+            (0o710, 0o666, [4321]),
+            (0o711, 0o666, []),
+            (0o700, 0o666, []),
+            (0o711, 0o660, [4321]),
+            (0o711, 0o600, []),
+        ],
+    )
+    def test_are_those_that_get_further_than_others(
+        self, directory: Path, directory_mode: int, socket_mode: int, expected: list[int]
+    ) -> None:
+        need_root()
+        directory.chmod(0o711)
+        place = directory / "place"
+        place.mkdir()
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(place / "mux"))
+        for path, mode in ((place / "mux", socket_mode), (place, directory_mode)):
+            os.chown(path, 0, 4321)
+            path.chmod(mode)
+        link = directory / "link"
+        link.symlink_to(place)
+        assert privileges.entering_groups((link / "mux",)) == expected
+        os.chown(place, 0, 0)
+        os.chown(place / "mux", 0, 0)
+        assert privileges.entering_groups((place / "mux", directory / "no" / "mux")) == []

@@ -8,7 +8,7 @@ from pysaslauthd.config.settings import Settings
 from pysaslauthd.core import messages, verbs
 from pysaslauthd.core.answer import Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity, RealmPolicy, identify
-from pysaslauthd.core.messages import SAYABLE, Login, MessageError, Probe, Result, Status
+from pysaslauthd.core.messages import SAYABLE, Explain, Login, MessageError, Probe, Result, Status
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.verbs import ForFront, ForMaster, ToFront, ToMaster
 from pysaslauthd.core.wire import Request
@@ -23,12 +23,19 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
 class TestBetweenFrontAndWorker:
-    @given(U64, FIELD, FIELD, FIELD, FIELD, st.none() | FIELD)
+    @given(U64, st.tuples(FIELD, FIELD, FIELD, st.none() | FIELD), FIELD, st.booleans())
     def test_a_login_is_read_back(
-        self, number: int, login: bytes, password: bytes, service: bytes, realm: bytes, address: bytes | None
+        self,
+        number: int,
+        identity: tuple[bytes, bytes, bytes, bytes | None],
+        password: bytes,
+        yields: bool,  # noqa: FBT001
     ) -> None:
-        sent = Login(number, Identity(login, service, realm, address), Secret(password))
-        assert messages.decode_for_worker(messages.encode_login(sent)) == sent
+        for kind in (Login, Explain):
+            sent = kind(number, Identity(*identity), Secret(password), number // 3, yields)
+            heard = messages.decode_for_worker(messages.encode_login(sent))
+            assert heard == sent
+            assert type(heard) is kind
 
     @given(
         U64,

@@ -150,7 +150,7 @@ class TestErrors:
         with pytest.raises(OptionError) as caught:
             read_options(["-a", "shadwo"])
         assert str(caught.value) == (
-            "unknown authentication mechanism: shadwo; did you mean shadow?\nthis version has: ldap pam shadow"
+            "unknown authentication mechanism: shadwo; did you mean shadow?\nthis version has: ldap pam proxy shadow"
         )
 
     @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ class TestTexts:
                 read_options(arguments)
             assert caught.value.code == 0
             assert capsys.readouterr().err == (
-                f"pysaslauthd {__version__}\nauthentication mechanisms: ldap pam shadow\n\n"
+                f"pysaslauthd {__version__}\nauthentication mechanisms: ldap pam proxy shadow\n\n"
             )
 
     def test_of_the_usage_name_every_option_and_setting(self, capsys: pytest.CaptureFixture[str]) -> None:

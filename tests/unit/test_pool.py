@@ -21,6 +21,7 @@ from pysaslauthd.front.pool import Pool, PoolOptions
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Ticket
 from pysaslauthd.front.waiting_room import WaitingOptions, WaitingRoom
+from support.asker import PlayedAsker
 
 OPTIONS = PoolOptions(
     name="test",
@@ -76,7 +77,8 @@ class Stage:
         self.ready = 0
         self.statistics = Statistics()
         self.workers: list[Played] = []
-        self.answers: list[Answer] = []
+        self.asker = PlayedAsker()
+        self.answers = self.asker.heard
         self.room = WaitingRoom(self.loop, waiting)
         master: Any = self
         options = OPTIONS._replace(**changes)
@@ -114,16 +116,7 @@ class Stage:
         self.room.submit(self.ticket(Identity(login, b"", b"", None), Secret(b"pw")))
 
     def ticket(self, identity: Identity, password: Secret) -> Ticket:
-        return Ticket(identity, password, identity.login, password.reveal(), [self], self._on_end)
-
-    def may_wait(self) -> bool:
-        return True
-
-    def is_there(self) -> bool:
-        return True
-
-    def hear(self, answer: Answer) -> None:
-        self.answers.append(answer)
+        return Ticket(identity, password, identity.login, password.reveal(), [self.asker], self._on_end)
 
     def _on_end(self, ticket: Ticket, answer: Answer) -> None:
         for asker in ticket.askers:
@@ -255,6 +248,7 @@ class TestALogin:
         stage.submit(b"alice")
         login = worker.hear()
         assert (login.identity.login, login.password) == (b"alice", Secret(b"pw"))
+        assert login.request_id == stage.asker.caller.request_id
         no = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
         worker.say(messages.encode_result(Result(login.id, no)))
         assert stage.until(1) == [no]

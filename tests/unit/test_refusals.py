@@ -7,18 +7,15 @@ import pytest
 from pysaslauthd.core.entrance import Access
 from pysaslauthd.front import refusals
 from pysaslauthd.front.refusals import MOST_USERS, Refusals
+from support.played_log import PlayedLog
 
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    lines: list[str] = []
-
-    class Log:
-        error = staticmethod(lines.append)
-
-    monkeypatch.setattr(refusals, "log", Log)
+    played = PlayedLog()
+    monkeypatch.setattr(refusals, "log", played)
     monkeypatch.setattr(refusals, "INTERVAL", 0.02)
-    return lines
+    return played.texts
 
 
 async def until(said: list[str], count: int) -> None:

@@ -3,7 +3,7 @@
 import os
 import socket
 
-from pysaslauthd.front.peers import user_of
+from pysaslauthd.front.peers import process_of
 from pysaslauthd.front.seats import Seats
 
 
@@ -118,4 +118,4 @@ def test_nothing_is_kept_of_those_that_left() -> None:
 def test_the_kernel_says_who_it_is() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert user_of(ours) == os.getuid()
+        assert process_of(ours) == (os.getpid(), os.getuid())

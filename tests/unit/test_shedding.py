@@ -8,18 +8,15 @@ import uvloop
 
 from pysaslauthd.front import shedding
 from pysaslauthd.front.shedding import AT_ONCE, HOLD, Shedding
+from support.played_log import PlayedLog
 
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    lines: list[str] = []
-
-    class Log:
-        error = staticmethod(lines.append)
-
-    monkeypatch.setattr(shedding, "log", Log)
+    played = PlayedLog()
+    monkeypatch.setattr(shedding, "log", played)
     monkeypatch.setattr(shedding, "INTERVAL", 0.02)
-    return lines
+    return played.texts
 
 
 def test_the_first_is_said_at_once_and_the_others_together(said: list[str]) -> None:

@@ -28,12 +28,21 @@ verbose = true
 user = "mail"
 shadow_file = "/x"
 service = "smtp"
+proxy_socket = "/run//old/mux"
+proxy_connections = 9
+proxy_client_address = true
+compare = "/run/other/mux"
+compare_rejected = true
 realm_policy = "Login@realm unless it has one"
 realms = ["a.org", "b.org"]
 unavailable = "no"
 reply_reason = false
 syslog_socket = ""
 control_socket = "admin"
+log_format = "JSON"
+log_to = ["journal", "stderr"]
+journal_socket = "/x/journal"
+log_successes = true
 field_limit = "300"
 password_limit = 1000
 read_timeout = 2.5
@@ -43,6 +52,7 @@ queue_length = 10
 next_on = ["unknown"]
 name_places = 3
 known_names = 100
+stranger_niceness = 5
 failures_per_second = 20
 connections = 100
 cache_rejected = "500ms"
@@ -69,12 +79,21 @@ MEANT = {
     "user": "mail",
     "shadow_file": Path("/x"),
     "service": "smtp",
+    "proxy_socket": Path("/run/old/mux"),
+    "proxy_connections": 9,
+    "proxy_client_address": True,
+    "compare": Path("/run/other/mux"),
+    "compare_rejected": True,
     "realm_policy": RealmPolicy.APPEND_MISSING,
     "realms": frozenset({"a.org", "b.org"}),
     "unavailable": "no",
     "reply_reason": False,
     "syslog_socket": None,
     "control_socket": Path("admin"),
+    "log_format": "json",
+    "log_to": frozenset({"journal", "stderr"}),
+    "journal_socket": Path("/x/journal"),
+    "log_successes": True,
     "field_limit": 300,
     "password_limit": 1000,
     "read_timeout": 2.5,
@@ -84,6 +103,7 @@ MEANT = {
     "next_on": frozenset({"unknown"}),
     "name_places": 3,
     "known_names": 100,
+    "stranger_niceness": 5,
     "failures_per_second": 20,
     "connections": 100,
     "cache_rejected": 0.5,
@@ -188,10 +208,10 @@ BROKEN: dict[str, list[str]] = {
     "debug = true": ["1: debug: expected on the command line alone: it is for who starts the daemon"],
     # No such value.
     "mechanism = 'shadwo'": [
-        "1: mechanism: expected one of ldap, pam, shadow, found 'shadwo'; did you mean shadow?"
+        "1: mechanism: expected one of ldap, pam, proxy, shadow, found 'shadwo'; did you mean shadow?"
     ],
     "mechanism = ['pam', 'pam']": ["1: mechanism: expected each mechanism once, found ['pam', 'pam']"],
-    "mechanism = true": ["1: mechanism: expected one of ldap, pam, shadow, found true"],
+    "mechanism = true": ["1: mechanism: expected one of ldap, pam, proxy, shadow, found true"],
     "run_path = 'run'": ["1: run_path: expected an absolute path, found 'run'"],
     "run_path = '/x'\nrun_path = '/y'": ["2: run_path: given before, in line 1"],
     'run_path = "/x\\u0000"': ["1: run_path: expected text without control characters, found '/x\\x00'"],

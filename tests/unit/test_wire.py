@@ -1,7 +1,5 @@
 """The parser sees every request whole and in each possible split."""
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +18,7 @@ from pysaslauthd.core.wire import (
     encode_request,
     read_whole,
 )
+from support.exchanges import splits
 from support.mux import field, request
 
 FOUR = request(b"alice", b"secret", b"imap", b"ex.org")
@@ -28,14 +27,6 @@ FIVE = request(b"alice", b"secret", b"imap", b"ex.org", b"192.0.2.7;4567")
 
 def expected(address: bytes | None = None) -> Request:
     return Request(b"alice", Secret(b"secret"), b"imap", b"ex.org", address)
-
-
-def splits(data: bytes) -> Iterator[list[bytes]]:
-    """Whole, in each two pieces, and byte by byte."""
-    yield [data]
-    for cut in range(1, len(data)):
-        yield [data[:cut], data[cut:]]
-    yield [data[i : i + 1] for i in range(len(data))]
 
 
 def read(chunks: list[bytes], limits: Limits = DEFAULT_LIMITS) -> tuple[Request | None, RequestReader]:

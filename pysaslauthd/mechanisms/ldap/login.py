@@ -5,6 +5,7 @@ of two ways that are no success: :class:`RefusedError` is the user's side, :clas
 """
 
 import asyncio
+import functools
 import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,17 +18,14 @@ from pysaslauthd.core.secret import Secret
 from pysaslauthd.mechanisms.ldap import passwords
 from pysaslauthd.mechanisms.ldap.attempt import Endpoint
 from pysaslauthd.mechanisms.ldap.channel import Channel, Found
-from pysaslauthd.mechanisms.ldap.codec import Code, Deref, Done, Entry, Scope, Search
+from pysaslauthd.mechanisms.ldap.codec import Code, Done, Entry, Search
 from pysaslauthd.mechanisms.ldap.dn_cache import DnCache
-from pysaslauthd.mechanisms.ldap.filter_parser import parse_filter
-from pysaslauthd.mechanisms.ldap.filters import Filter
 from pysaslauthd.mechanisms.ldap.referrals import targets
+from pysaslauthd.mechanisms.ldap.searches import NO_ATTRIBUTES, SearchTemplate, as_text, dn_template
 from pysaslauthd.mechanisms.ldap.servers import NoServerError, Purpose, Servers, describe_code
 from pysaslauthd.mechanisms.ldap.tokens import DnTemplate, Template, UnfitValueError, values_of
-
-_SCOPES = {"base": Scope.BASE, "one": Scope.ONE, "sub": Scope.SUB}
-_DEREFS = {"never": Deref.NEVER, "search": Deref.SEARCH, "find": Deref.FIND, "always": Deref.ALWAYS}
-_NO_ATTRIBUTES = (b"1.1",)
+from pysaslauthd.mechanisms.ldap.trace import explained
+from pysaslauthd.mechanisms.steps import Steps
 
 _WRONG_PASSWORD = frozenset({Code.INVALID_CREDENTIALS, Code.NO_SUCH_OBJECT, Code.INVALID_DN_SYNTAX})
 _NO_SUCH_ACCOUNT_NOW = frozenset(
@@ -78,13 +76,13 @@ class Directory:
         self._default_realm = octets(conf.default_realm)
         method = conf.effective_method
         self._method = {"bind": self._bind, "custom": self._custom, "fastbind": self._fastbind}[method]
-        self._user_search: _Template | None = None
+        self._user_search: SearchTemplate | None = None
         self._user_name: DnTemplate | None = None
         if method == "fastbind":
-            self._user_name = _dn(conf, "filter", conf.filter)
+            self._user_name = dn_template(conf, "filter", conf.filter)
         else:
-            wanted = (octets(conf.password_attr),) if method == "custom" else _NO_ATTRIBUTES
-            self._user_search = _Template.of(
+            wanted = (octets(conf.password_attr),) if method == "custom" else NO_ATTRIBUTES
+            self._user_search = SearchTemplate.of(
                 conf, ("search_base", conf.search_base), ("filter", conf.filter), conf.scope, wanted
             )
         self._group_name = self._group_search = None
@@ -94,14 +92,14 @@ class Directory:
                     f"{conf.at('group_dn')}: there is no DN to compare it with, as users bind by SASL;"
                     " expected ldap_group_filter"
                 )
-            self._group_name = _dn(conf, "group_dn", conf.group_dn)
+            self._group_name = dn_template(conf, "group_dn", conf.group_dn)
         elif conf.effective_group_method == "filter":
             texts = conf.group_filter + conf.effective_group_search_base
             if conf.use_sasl and method == "fastbind" and "D" in Template.parse(texts).letters:
                 raise ValueError(f"{conf.at('group_filter')}: %D is not known, as users bind by SASL")
             base = ("group_search_base", conf.effective_group_search_base)
-            self._group_search = _Template.of(
-                conf, base, ("group_filter", conf.group_filter), conf.group_scope, _NO_ATTRIBUTES
+            self._group_search = SearchTemplate.of(
+                conf, base, ("group_filter", conf.group_filter), conf.group_scope, NO_ATTRIBUTES
             )
         self._names = DnCache(conf.dn_cache)
         self._hashing = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="ldap-crypt")
@@ -120,10 +118,24 @@ class Directory:
         """Whether ``password`` is that of ``identity``. Whoever calls limits the whole of it."""
         if not password:
             return _refusal(identity, RefusedError(Cause.REQUEST, "Empty password", "an empty password"))
-        conf = self._conf
-        values = values_of(identity, self._default_realm, domain_falls_back=conf.domain_from_realm)
+        return await self._outcome(identity, lambda values: self._method(values, password))
+
+    async def explain(self, identity: Identity, password: Secret, steps: Steps) -> Answer:
+        """See :class:`ConcurrentMechanism`. To be called where ``steps`` takes what is :func:`explained`."""
+        steps.note(f"method {self._conf.effective_method}; servers {' '.join(self._conf.servers)}")
+        if password:
+            answer = await self.check(identity, password)
+        else:
+            answer = await self._outcome(identity, self._look)
+        for detail in answer.details:
+            steps.note(detail)
+        return answer
+
+    async def _outcome(self, identity: Identity, action: Callable[[Values], Awaitable[None]]) -> Answer:
+        """What the action comes to, for the values of this login."""
+        values = values_of(identity, self._default_realm, domain_falls_back=self._conf.domain_from_realm)
         try:
-            await self._method(values, password)
+            await action(values)
         except RefusedError as refused:
             return _refusal(identity, refused)
         except UnfitValueError as error:
@@ -133,8 +145,21 @@ class Directory:
             return Answer(Verdict.UNAVAILABLE, Cause.BACKEND, f"ldap: {error}", details=(detail,))
         return ACCEPTED
 
+    async def _look(self, values: Values) -> None:
+        """What can be done without a password."""
+        if self._user_search is None:
+            name = b"" if self._user_name is None else self._user_name.fill(values)
+            _note(lambda: f"the user's DN is {as_text(name)}; without a password nobody is asked about it")
+            return
+        entry = (await self._find(values)).entry
+        if self._conf.effective_method == "custom":
+            stored = self._stored(entry)
+            _note(lambda: f"{self._conf.password_attr} has {len(stored)} values: {_schemes(stored)}")
+        await self._check_group(values | {"D": entry.dn}, self._ask)
+
     async def _bind(self, values: Values, password: Secret) -> None:
-        name = self._names.get(values)
+        # Where it is to be seen how the DN is found, one that is known does not count.
+        name = self._names.get(values) if explained() is None else None
         refusal = await self._refusal_of(name, password) if name is not None else None
         if name is None or refusal is not None:
             self._names.forget(values)
@@ -158,10 +183,15 @@ class Directory:
 
     async def _custom(self, values: Values, password: Secret) -> None:
         entry = (await self._find(values)).entry
-        stored = entry.attributes.get(octets(self._conf.password_attr).lower(), [])
+        stored = self._stored(entry)
+        _note(lambda: f"{self._conf.password_attr} has {len(stored)} values: {_schemes(stored)}")
         if not await self._fits(stored, password):
             raise RefusedError(Cause.WRONG_PASSWORD, "Invalid password", _about(entry.dn, "wrong password"))
         await self._check_group(values | {"D": entry.dn}, self._ask)
+
+    def _stored(self, entry: Entry) -> list[bytes]:
+        """The values of the password attribute."""
+        return entry.attributes.get(octets(self._conf.password_attr).lower(), [])
 
     async def _fastbind(self, values: Values, password: Secret) -> None:
         if self._conf.use_sasl:
@@ -181,7 +211,9 @@ class Directory:
                 await self._check_group(values | {"D": name}, lambda ask: ask(channel))
             return done
 
-        _judge(await self._servers.use(Purpose.BIND, action), name)
+        done = await self._servers.use(Purpose.BIND, action)
+        _note(lambda: f"bind as {as_text(name)}: {_told(done)}")
+        _judge(done, name)
 
     async def _sasl_bind(self, values: Values, password: Secret) -> None:
         login, realm = values["u"], values["r"]
@@ -201,6 +233,7 @@ class Directory:
         """The one entry of the user, and where that is."""
         assert self._user_search is not None
         search = self._user_search.fill(values)
+        _note(functools.partial(self._user_search.describe, "user", values))
         found, found_at = await self._servers.find(lambda channel: channel.search(search, self._limit))
         place = None
         if self._conf.referrals:
@@ -217,6 +250,7 @@ class Directory:
         entry = found.entries[0]
         if not entry.dn:
             raise TroubleError(f"{where}: an entry without a name")
+        _note(lambda: f"found {as_text(entry.dn)}")
         return _User(entry, place, found_at)
 
     async def _verify(self, name: bytes, password: Secret, user: "_User | None") -> None:
@@ -230,6 +264,7 @@ class Directory:
                 name = target.name or name
                 done = await self._bind_at(name, password, target.endpoint)
                 break
+        _note(lambda: f"bind as {as_text(name)}: {_told(done)}")
         _judge(done, name)
 
     async def _bind_at(self, name: bytes, password: Secret, place: Endpoint | None) -> Done:
@@ -270,17 +305,25 @@ class Directory:
                 done = await channel.compare(name, attribute, values["D"], self._limit)
                 return Found(done, (), 0, ())
 
+            _note(
+                lambda: (
+                    f"group {as_text(name)}: has {self._conf.group_attr} the value {as_text(values['D'])}?"
+                )
+            )
             found = await ask(compare)
             where = f"group {name.decode(errors='replace')}"
             if found.code in _NOT_A_MEMBER:
                 raise _not_a_member(f"{where}: {describe_code(found.code)}")
             if found.code != Code.COMPARE_TRUE:
                 raise TroubleError(f"{where}: {_told(found.done)}")
+            _note(lambda: "the group has this user")
         elif self._group_search is not None:
             search = self._group_search.fill(values)
+            _note(functools.partial(self._group_search.describe, "group", values))
             found = await ask(lambda channel: channel.search(search, self._limit))
             where = f"group search below {search.base.decode(errors='replace') or 'the root'}"
             if found.number:
+                _note(lambda: "the group has this user")
                 return
             if found.code not in _NO_ENTRY:
                 raise TroubleError(f"{where}: {_told(found.done)}")
@@ -318,49 +361,15 @@ class _User(NamedTuple):
     found_at: Endpoint
 
 
-class _Template(NamedTuple):
-    """A search with tokens."""
-
-    base: DnTemplate
-    filter: Filter
-    search: Search
-
-    @classmethod
-    def of(
-        cls,
-        conf: LdapConf,
-        base: tuple[str, str],
-        filter_text: tuple[str, str],
-        scope: str,
-        attributes: tuple[bytes, ...],
-    ) -> "_Template":
-        """From the texts of the file, each behind the name of its key."""
-        name, text = filter_text
-        try:
-            parsed = parse_filter(text)
-        except ValueError as error:
-            raise ValueError(f"{conf.at(name)}: {error}") from None
-        search = Search(
-            base=b"",
-            scope=_SCOPES[scope],
-            filter=b"",
-            attributes=attributes,
-            size_limit=conf.size_limit,
-            time_limit=conf.time_limit,
-            deref=_DEREFS[conf.deref],
-        )
-        return cls(_dn(conf, *base), parsed, search)
-
-    def fill(self, values: Values) -> Search:
-        """The search for one login."""
-        return self.search._replace(base=self.base.fill(values), filter=self.filter.fill(values))
+def _note(make: Callable[[], str]) -> None:
+    """Take down a step, which is only made where somebody wants to know."""
+    steps = explained()
+    if steps is not None:
+        steps.note(make())
 
 
-def _dn(conf: LdapConf, name: str, text: str) -> DnTemplate:
-    try:
-        return DnTemplate.parse(text)
-    except ValueError as error:
-        raise ValueError(f"{conf.at(name)}: {error}") from None
+def _schemes(stored: list[bytes]) -> str:
+    return ", ".join(map(passwords.kind_of, stored[:MOST_VALUES])) or "none"
 
 
 def _judge(done: Done, name: bytes) -> None:

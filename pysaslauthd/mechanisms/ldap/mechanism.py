@@ -15,6 +15,8 @@ from pysaslauthd.mechanisms.ldap.connect import Connector
 from pysaslauthd.mechanisms.ldap.diagnosis import searched, states_of
 from pysaslauthd.mechanisms.ldap.login import Directory
 from pysaslauthd.mechanisms.ldap.servers import Servers
+from pysaslauthd.mechanisms.ldap.trace import explaining
+from pysaslauthd.mechanisms.steps import Steps
 from pysaslauthd.sealed import Inspection, SealedFiles
 
 CLIENT_DEFAULTS = (Path("/etc/ldap/ldap.conf"), Path("/etc/openldap/ldap.conf"))
@@ -52,6 +54,14 @@ class Worker:
         if self._trouble:
             return unavailable(Cause.BACKEND, self._trouble)
         return await self._directory.check(identity, password)
+
+    async def explain(self, identity: Identity, password: Secret, steps: Steps) -> Answer:
+        """See :class:`ConcurrentMechanism`."""
+        if self._trouble:
+            steps.note(self._trouble)
+            return unavailable(Cause.BACKEND, self._trouble)
+        with explaining(steps):
+            return await self._directory.explain(identity, password, steps)
 
 
 def inspect(options: Options, files: SealedFiles) -> Inspection:

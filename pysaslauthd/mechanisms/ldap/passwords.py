@@ -105,6 +105,14 @@ def is_slow(stored: bytes) -> bool:
     return scheme is not None and scheme.is_slow
 
 
+def kind_of(stored: bytes) -> str:
+    """How a value stores a password, without anything of the value but the name of a scheme that is known here."""
+    name, value = _split(stored)
+    if name is None:
+        return "a hash without a scheme" if _BARE_HASH.fullmatch(value) else "clear text"
+    return f"{{{name.upper().decode()}}}" if name.upper() in _SCHEMES else "a scheme that is not known here"
+
+
 def _split(stored: bytes) -> tuple[bytes | None, bytes]:
     # As OpenLDAP: a name of at least one byte. "{}x" and "{x" are clear text.
     prefix = _PREFIX.match(stored)

@@ -22,6 +22,7 @@ from pysaslauthd.mechanisms.ldap.connect import Connector
 from pysaslauthd.mechanisms.ldap.filters import Present
 from pysaslauthd.mechanisms.ldap.lane import Lane, LaneOptions
 from pysaslauthd.mechanisms.ldap.tokens import Template
+from pysaslauthd.mechanisms.ldap.trace import explained
 
 FIRST_PAUSE = 0.25
 """Seconds before a server that failed is probed again; doubled with each failure."""
@@ -334,11 +335,18 @@ class Servers:
                 server = _next_up(servers, tried)
             if server is None:
                 raise NoServerError(trouble or "; ".join(each.trouble for each in servers))
+            steps = explained()
             try:
-                return await attempt(server), server.endpoint
+                outcome = await attempt(server)
             except (ConnectError, LostError, BusyError) as error:
                 trouble = _with_place(server.endpoint, error)
+                if steps is not None:
+                    steps.note(trouble)
                 tried.append(server)
+            else:
+                if steps is not None:
+                    steps.note(f"answered by {server.endpoint.uri}")
+                return outcome, server.endpoint
 
 
 def _next_up(servers: Sequence[Server], tried: Sequence[Server]) -> Server | None:

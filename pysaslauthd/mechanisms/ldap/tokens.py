@@ -147,6 +147,11 @@ def values_of(identity: Identity, default_realm: bytes, *, domain_falls_back: bo
     return values
 
 
+def escape_filter(value: bytes) -> bytes:
+    r"""``value`` as it stands in the text of a filter (RFC 4515): ``*()\\`` and NUL as a backslash and two digits."""
+    return re.sub(rb"[*()\\\0]", lambda match: b"\\%02x" % ord(match[0]), value)
+
+
 def escape_dn(value: bytes) -> bytes:
     r"""``value`` as it stands in a DN (RFC 4514): ``,+"\<>;=#`` behind a backslash, others as ``\0a``.
 

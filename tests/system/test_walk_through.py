@@ -12,7 +12,7 @@ from support.waiting import wait_until
 
 PACKAGES = ("adduser", "libsasl2-modules", "postfix", "sasl2-bin", "slapd")
 
-SECTION = "## Moving over from saslauthd"
+SECTION = "## From Debian's saslauthd to ours, step by step"
 BLOCK = re.compile(r"```(sh|text)\n(.*?)```", re.DOTALL)
 
 DEBIANS_FILE = """\

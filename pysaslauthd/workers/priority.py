@@ -1,0 +1,40 @@
+"""How much of the processor a login gets: one that nothing speaks for yields to the rest of the machine.
+
+A flood of guesses keeps all workers computing. The machine is the mail server's as well, whose other clients could be answered
+meanwhile, if it came to ask: so a guess is checked with what of the processor nobody else wants. Who has logged in since the start
+is checked as ever, and where the processor is idle, nobody feels a difference.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+_SESSION = Path("/proc/self/autogroup")
+"""Many kernels share the processor among sessions first, so that each of our own has a niceness too."""
+
+
+class Priority:
+    """Of this process, from one login to the next. ``niceness``: of logins that yield.
+
+    Only root can take back what it has given up, so nobody else gives anything up.
+    """
+
+    def __init__(self, niceness: int) -> None:
+        self._own = self._now = os.getpriority(os.PRIO_PROCESS, 0)
+        self._low = max(self._own, niceness) if os.geteuid() == 0 else self._own
+
+    def set(self, *, yields: bool) -> None:
+        """For the login that comes now."""
+        wanted = self._low if yields else self._own
+        if wanted != self._now and _set(wanted):
+            self._now = wanted
+
+
+def _set(niceness: int) -> bool:
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    except OSError:
+        return False  # root without CAP_SYS_NICE
+    with contextlib.suppress(OSError):
+        _SESSION.write_text(str(niceness))
+    return True

@@ -1,0 +1,13 @@
+"""The programs send what is recorded of them, each in one write: a request of four fields is known to be whole by that."""
+
+import pytest
+
+from support import corpus
+from support.program_machines import Machines
+from support.sasl_programs import PROGRAMS, Program
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=[program.name for program in PROGRAMS])
+def test_a_program_sends_what_was_recorded(program: Program, machines: Machines) -> None:
+    sent = corpus.record(program, machines[program.machine].machine)
+    assert sent == [recorded.data for recorded in corpus.recorded(program.name)]

@@ -1,0 +1,80 @@
+"""What is written of one login, at which level, with which answer."""
+
+from collections.abc import Iterator
+
+import pytest
+import uvloop
+
+from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, rejected, unavailable
+from pysaslauthd.core.identity import Identity
+from pysaslauthd.front.journal import Journal
+from pysaslauthd.front.outcome import Outcome, Way
+from support.asker import PlayedAsker
+from support.log_readers import json_on_standard_error, read_json
+
+WRONG = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
+DETAILED = WRONG._replace(details=("bind as cn=alice: 49", "no second server"))
+
+
+@pytest.fixture
+def loop() -> Iterator[uvloop.Loop]:
+    made = uvloop.new_event_loop()
+    yield made
+    made.close()
+
+
+def written(
+    loop: uvloop.Loop,
+    capfd: pytest.CaptureFixture[str],
+    answer: Answer,
+    *,
+    successes: bool = False,
+    verbose: bool = False,
+) -> list[dict[str, object]]:
+    identity = Identity(b"alice", b"imap", b"", None)
+    outcome = Outcome(identity, answer, "ldap", Way.MECHANISM, PlayedAsker(), 0.25)
+    with json_on_standard_error(verbose=verbose):
+        Journal(loop, successes=successes).note(outcome)
+    return [read_json(line) for line in capfd.readouterr().err.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("answer", "successes", "verbose", "expected"),
+    [
+        (ACCEPTED, False, False, []),
+        (ACCEPTED, False, True, [("debug", "auth success")]),
+        (ACCEPTED, True, False, [("info", "auth success")]),
+        (ACCEPTED, True, True, [("info", "auth success")]),
+        (WRONG, False, False, [("info", "auth failure")]),
+        (unavailable(Cause.BACKEND, "no server answers"), False, False, [("error", "auth unavailable")]),
+        (unavailable(Cause.GONE, "client has gone"), True, True, []),
+        (DETAILED, True, False, [("info", "auth failure")]),
+        (
+            DETAILED,
+            False,
+            True,
+            [("info", "auth failure"), *(("debug", line) for line in DETAILED.details)],
+        ),
+    ],
+)
+def test_each_verdict_has_its_line_and_details_are_for_debugging(
+    loop: uvloop.Loop,
+    capfd: pytest.CaptureFixture[str],
+    answer: Answer,
+    *,
+    successes: bool,
+    verbose: bool,
+    expected: list[tuple[str, str]],
+) -> None:
+    lines = written(loop, capfd, answer, successes=successes, verbose=verbose)
+    assert [(line["level"], line["event"]) for line in lines] == expected
+    mark = {"request": "9f3c01-1a", "pid": 4711, "uid": 105}
+    assert all(mark.items() <= line.items() for line in lines)
+
+
+def test_a_failure_says_why_in_one_word_and_how_long_it_waited(
+    loop: uvloop.Loop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (line,) = written(loop, capfd, WRONG)
+    assert (line["cause"], line["wait"], line["way"]) == ("wrong_password", 0.25, "mechanism")
+    assert line["reason"] == "Incorrect password"
