@@ -1,18 +1,15 @@
 """What can be said of a directory without a login: whether its servers answer, and what they would be asked."""
 
 import asyncio
-import re
 
 from pysaslauthd.config.ldap_keys import LdapConf, octets
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.mechanisms.ldap.connect import Connector, Endpoint
 from pysaslauthd.mechanisms.ldap.servers import Server
-from pysaslauthd.mechanisms.ldap.tokens import Template, values_of
+from pysaslauthd.mechanisms.ldap.tokens import Template, escape_filter, values_of
 
 LONGEST = 25.0
 """Seconds for all servers, which are asked at once."""
-
-_SPECIAL = re.compile(rb"[\x00()*\\]")
 
 State = tuple[str, str, int, bool, int, str]
 """URI, host, port, whether it is ldaps, the line of the configuration (0 for none), and what is wrong (empty for nothing)."""
@@ -45,11 +42,6 @@ def searched(conf: LdapConf, identity: Identity) -> tuple[str, str, bool]:
     """Filter and search base (for fastbind the DN, and nothing) as a login fills them, and whether a domain is missing there."""
     values = values_of(identity, octets(conf.default_realm), domain_falls_back=conf.domain_from_realm)
     templates = (Template.parse(conf.filter), Template.parse(conf.search_base))
-    filled, base = (each.expand(values, _escaped).decode(errors="replace") for each in templates)
+    filled, base = (each.expand(values, escape_filter).decode(errors="replace") for each in templates)
     lacks_domain = not values["d"] and any("d" in each.letters for each in templates)
     return filled, base, lacks_domain
-
-
-def _escaped(value: bytes) -> bytes:
-    """As in a filter (RFC 4515); a DN would be written otherwise where it matters, but this is for people."""
-    return _SPECIAL.sub(lambda match: b"\\%02x" % ord(match[0]), value)
