@@ -73,11 +73,8 @@ class Worker:
         steps.note(f"the daemon at {self._path} is told login, service and realm as they are{with_address}")
         if password:
             answer = await self.check(identity, password)
-            steps.note(
-                f"it says no: {answer.reason}"
-                if answer.verdict is Verdict.REJECT
-                else answer.reason or "it says OK"
-            )
+            said = {Verdict.ACCEPT: "it says OK", Verdict.REJECT: f"it says NO {answer.reason}".rstrip()}
+            steps.note(said.get(answer.verdict, answer.reason))
             return answer
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

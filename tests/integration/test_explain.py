@@ -13,8 +13,10 @@ import pytest
 
 from support import mux, processes, shadow
 from support.accounts import Account
+from support.configured import Configured
 from support.controlled import COMMAND, connect, ctl, here, order, raw
 from support.daemon import WORKER, Daemon
+from support.fake_daemon import FakeDaemon
 from support.ldap_clients import configuration, uri_of
 from support.ldap_daemon import LdapDaemon
 from support.ldap_daemon import ours as ldap
@@ -368,6 +370,53 @@ class TestPam:
         assert explained.verdict.startswith(verdict)
         assert SECRET not in explained.out
         assert "pam_x" not in explained.out
+
+
+class TestProxy:
+    @pytest.fixture
+    def there(self) -> Iterator[Configured]:
+        with Configured() as configured:
+            yield configured
+
+    @pytest.mark.parametrize(
+        ("reply", "password", "step", "verdict"),
+        [
+            (b"OK", SECRET, "it says OK", "accepted; a client gets OK"),
+            (
+                b"NO PAM auth error",
+                WRONG,
+                "it says NO PAM auth error",
+                "refused: wrong password, PAM auth error; a client gets NO",
+            ),
+            (b"NO " + WRONG.encode(), WRONG, "it says NO", "refused: wrong password; a client gets NO"),
+            (b"", WRONG, "cannot ask {mux}: ", "nobody can say: backend, cannot ask {mux}: "),
+            (b"OK", "", "it can be connected; without a password it is asked nothing", UNDECIDED),
+        ],
+    )
+    def test_shows_what_the_other_says(
+        self, there: Configured, reply: bytes, password: str, step: str, verdict: str
+    ) -> None:
+        with FakeDaemon(reply) as fake:
+            basis = there.basis.replace('"shadow"', '"proxy"', 1)
+            there.write(f'{basis}proxy_socket = "{fake.mux}"\n')
+            there.start("--config", str(there.file), "-d")
+            explained = Explained(there.run_path, "alice", "-r", "ex.org", password=password)
+            assert (
+                explained["proxy"][0]
+                == f"the daemon at {fake.mux} is told login, service and realm as they are"
+            )
+            assert explained["proxy"][1].startswith(step.format(mux=fake.mux))
+            assert explained.verdict.startswith(verdict.format(mux=fake.mux))
+            assert len(fake.requests) == bool(password)
+        assert WRONG not in explained.out
+
+    def test_without_a_password_shows_that_nobody_is_there(self, there: Configured) -> None:
+        basis = there.basis.replace('"shadow"', '"proxy"', 1)
+        there.write(f'{basis}proxy_socket = "{there.directory}/none"\n')
+        there.start("--config", str(there.file), "-d")
+        explained = Explained(there.run_path, "alice")
+        assert explained["proxy"][1] == "it cannot be asked: No such file or directory"
+        assert explained.verdict.startswith("nobody can say: backend, cannot ask ")
 
 
 class TestBeforeAnyMechanism:

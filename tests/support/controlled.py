@@ -61,6 +61,10 @@ def order(**words: object) -> bytes:
 def connect(path: Path, data: bytes = b"") -> socket.socket:
     """A client of the control socket that has said ``data`` and is to be closed."""
     connection = mux.connect(path)
-    if data:
-        connection.sendall(data)
+    try:
+        if data:
+            connection.sendall(data)
+    except OSError:
+        connection.close()
+        raise
     return connection
