@@ -80,9 +80,10 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def told(given: argparse.Namespace, order: Line, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Line]:
-    """What the daemon says to ``order``."""
-    return converse(given.socket or given.run_path / CONTROL_NAME, order, timeout)
+def told(given: argparse.Namespace, order: Line, timeout: float | None = None) -> Iterator[Line]:
+    """What the daemon says to ``order``, within ``timeout`` seconds or the usual ones."""
+    path = given.socket or given.run_path / CONTROL_NAME
+    return converse(path, order, DEFAULT_TIMEOUT if timeout is None else timeout)
 
 
 def show(text: object = "") -> None:
