@@ -3,7 +3,7 @@
 # The MTAs are not among them: they conflict with each other, so their tests unpack them aside.
 set -eu
 
-packages="shellcheck sasl2-bin libsasl2-2 libsasl2-modules m4 gcc libc6-dev libpam-wrapper slapd ldap-utils openssl mandoc"
+packages="shellcheck sasl2-bin libsasl2-2 libsasl2-modules m4 gcc libc6-dev libpam-wrapper slapd ldap-utils openssl mandoc tmux"
 
 is_installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

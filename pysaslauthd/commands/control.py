@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pysaslauthd import __version__
-from pysaslauthd.commands import explain
-from pysaslauthd.commands.control_client import ControlError, NoDaemonError, converse
+from pysaslauthd.commands import explain, stats, top
+from pysaslauthd.commands.control_client import ControlError, NoDaemonError, show, told
 from pysaslauthd.config.options import DEFAULT_RUN_PATH
 from pysaslauthd.core.control import CONTROL_NAME, Line, as_text
 from pysaslauthd.logs import LEVELS, escaped
@@ -19,9 +19,6 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_DAEMON = 3
-
-DEFAULT_TIMEOUT = 10.0
-"""Seconds for what the daemon answers at once."""
 
 
 RELOAD_TIMEOUT = 120.0
@@ -78,17 +75,6 @@ def parser() -> argparse.ArgumentParser:
         each.arguments(own)
         own.set_defaults(run=each.run)
     return parser
-
-
-def told(given: argparse.Namespace, order: Line, timeout: float | None = None) -> Iterator[Line]:
-    """What the daemon says to ``order``, within ``timeout`` seconds or the usual ones."""
-    path = given.socket or given.run_path / CONTROL_NAME
-    return converse(path, order, DEFAULT_TIMEOUT if timeout is None else timeout)
-
-
-def show(text: object = "") -> None:
-    """Print a line in which nothing from elsewhere can do anything to a terminal."""
-    print(escaped(text, delimiters=""), flush=True)
 
 
 def _status(given: argparse.Namespace) -> None:
@@ -169,6 +155,10 @@ def _explain(given: argparse.Namespace) -> None:
 
 SUBCOMMANDS = (
     Subcommand("status", "how the daemon is", _status),
+    Subcommand(
+        "stats", "the daemon's metrics, as a table, in JSON or for Prometheus", stats.run, stats.arguments
+    ),
+    Subcommand("top", "the daemon's metrics again and again, until q", top.run, top.arguments),
     Subcommand("flush", "forget cached logins", _flush, _flush_arguments),
     Subcommand("reload", "have the configuration read anew, and say what came of it", _reload),
     Subcommand(

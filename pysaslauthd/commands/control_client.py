@@ -4,6 +4,7 @@
 ...     print(line["version"])
 """
 
+import argparse
 import contextlib
 import errno
 import socket
@@ -15,7 +16,8 @@ from typing import Any
 from pysaslauthd import client
 from pysaslauthd.client import NoSocketError
 from pysaslauthd.core import control
-from pysaslauthd.core.control import Line, LineError
+from pysaslauthd.core.control import CONTROL_NAME, Line, LineError
+from pysaslauthd.logs import escaped
 
 _TROUBLE = {
     errno.ENOENT: "no such socket; is the daemon running, with this run path?",
@@ -25,12 +27,26 @@ _TROUBLE = {
 _BROKEN_OFF = "the daemon closed the connection in the middle of its answer: its front has ended, or it does not know this user"
 
 
+DEFAULT_TIMEOUT = 10.0
+"""Seconds for what the daemon answers at once."""
+
+
 class ControlError(Exception):
     """It was not done; the message says why, for whoever asked."""
 
 
 class NoDaemonError(ControlError):
     """There is none to ask."""
+
+
+def told(given: argparse.Namespace, order: Line, timeout: float | None = None) -> Iterator[Line]:
+    """What the daemon that the command line names says to ``order``; see :func:`converse`."""
+    return converse(given.socket or given.run_path / CONTROL_NAME, order, timeout or DEFAULT_TIMEOUT)
+
+
+def show(text: object = "") -> None:
+    """Print a line in which nothing from elsewhere can do anything to a terminal."""
+    print(escaped(text, delimiters=""), flush=True)
 
 
 def converse(path: Path, order: Mapping[str, Any], timeout: float) -> Iterator[Line]:

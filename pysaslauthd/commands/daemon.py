@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import NamedTuple
 
 from pysaslauthd import logs
-from pysaslauthd.commands import examine, service, sockets
+from pysaslauthd.commands import examine, metrics_port, service, sockets
 from pysaslauthd.commands.configuration import Configuration
+from pysaslauthd.commands.metrics_port import MetricsPortError
 from pysaslauthd.commands.planner import Planner
 from pysaslauthd.commands.sockets import UnknownNameError
 from pysaslauthd.config.command_line import Action, CommandLine, read_command_line, usage
@@ -243,17 +244,18 @@ def _supervise(configuration: Configuration, options: Options, ready: Readiness,
     try:
         user, warning = privileges.unprivileged_user(options.user)
         modules = {row.name: _imported(row) for row in (*options.mechanisms, COMPARISON)}
+        scrapes = metrics_port.listening(options.settings.metrics_port)
         entrances = sockets.made(sockets.wanted(options), starter.sockets, control=options.control_socket)
     except LookupError as error:
         raise StartError(str(error.args[0])) from None
-    except UnknownNameError as error:
+    except (MetricsPortError, UnknownNameError) as error:
         raise StartError(str(error)) from None
     except LiveSocketError as error:
         raise StartError(f"{_ANOTHER_INSTANCE}\nit listens on {error}", EXIT_ALREADY_RUNNING) from None
     except RunPathError as error:
         raise StartError(str(error)) from None
     sockets.announce(entrances)
-    planner = Planner(configuration, options, user, starter.sockets, modules)
+    planner = Planner(configuration, options, user, starter.sockets, modules, scrapes)
     plan = planner.first(entrances)
     for text in filter(None, (warning, *(privileges.missing_rights(pool.rights) for pool in plan.pools))):
         log.warning(text)

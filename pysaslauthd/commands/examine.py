@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from pysaslauthd.commands import metrics_port
 from pysaslauthd.commands.configuration import LARGEST_FILE, Configuration
+from pysaslauthd.commands.metrics_port import MetricsPortError
 from pysaslauthd.commands.planner import files_of, worker_rights
 from pysaslauthd.commands.sockets import UnknownNameError, wanted
 from pysaslauthd.config.declared import DECLARED
@@ -32,6 +34,7 @@ def check(configuration: Configuration) -> int:
     report = _Report(effective)
     report.add_places()
     report.add_sockets()
+    report.add_metrics()
     report.add_weak()
     report.add_mechanism()
     return _told(report.errors, report.warnings)
@@ -97,6 +100,17 @@ class _Report:
                     self._add_directory(each.path.parent, f"{each.table.origin_of('path')}: socket.path: ")
         except UnknownNameError as error:
             self.errors += str(error).splitlines()
+
+    def add_metrics(self) -> None:
+        """Where the metrics are to go."""
+        settings = self._options.settings
+        if settings.metrics_file is not None and not settings.metrics_file.parent.is_dir():
+            self.errors.append(self._of("metrics_file", f"{settings.metrics_file.parent} is no directory"))
+        if settings.metrics_port:
+            try:
+                metrics_port.load()
+            except MetricsPortError as error:
+                self.errors.append(str(error))
 
     def add_weak(self) -> None:
         """Settings that somebody may be sorry for."""

@@ -34,6 +34,7 @@ class Planner:
     """Makes a plan at the start and at each reload.
 
     ``modules`` are the mechanisms by name, imported, and what a reload may have compare: children read no code from disk.
+    ``scrapes``: where Prometheus comes by, if anywhere, for as long as the daemon lives.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Planner:
         user: User | None,
         inherited: tuple[InheritedSocket, ...],
         modules: Mapping[str, ModuleType],
+        scrapes: socket.socket | None = None,
     ) -> None:
         self._configuration = configuration
         self._options = options
@@ -50,6 +52,7 @@ class Planner:
         self._user = user
         self._inherited = inherited
         self._modules = modules
+        self._scrapes = scrapes
 
     def first(self, entrances: Entrances) -> Plan:
         """The plan to start with. A mechanism's file that will not do is said in the log and can be mended later."""
@@ -137,7 +140,11 @@ class Planner:
         pools = zip(options.pools(), files, strict=True)
         watches = {file.path(settings): None for row in options.mechanisms for file in row.watches}
         return Plan(
-            front=FrontPlan(Rights(user), functools.partial(front.run, options=options)),
+            front=FrontPlan(
+                Rights(user),
+                functools.partial(front.run, options=options, scrapes=self._scrapes),
+                () if self._scrapes is None else (self._scrapes.fileno(),),
+            ),
             pools=tuple(self._pool(one, user, own) for one, own in pools),
             entrances=entrances,
             files=files,

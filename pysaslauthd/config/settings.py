@@ -130,6 +130,14 @@ def read_place(text: str) -> Path | None:
     return path
 
 
+def read_textfile(text: str) -> Path:
+    """An absolute path that the node exporter's textfile collector reads."""
+    path = Path(text)
+    if not path.is_absolute() or path.suffix != ".prom":
+        raise SettingError("an absolute path that ends in .prom")
+    return path
+
+
 def read_socket_path(text: str) -> Path:
     """An absolute path that is not too long for a socket, less what it says twice."""
     path = Path(os.path.normpath(text))
@@ -328,6 +336,18 @@ class Settings:
         None,
         count_between(1, 1_000_000_000),
         "logins after which a worker is replaced; the mechanism's own if not set",
+    )
+
+    metrics_file: Path | None = _setting(
+        None,
+        read_textfile,
+        "a file that is kept up to date with the metrics, in a directory where the daemon's user may write",
+    )
+    metrics_port: int = _setting(
+        0,
+        count_between(0, 65_535),
+        "the port of 127.0.0.1 on which Prometheus may ask for the metrics; 0 for none",
+        needs_restart=True,
     )
 
     @property

@@ -16,6 +16,8 @@ class State(NamedTuple):
     """When the daemon began."""
     fronts_lost: int = 0
     """How many have ended without having been told to, and their counts with them."""
+    workers_lost: int = 0
+    """How many have, while their front lived."""
     reloaded: float | None = None
     """When the last reload came to its end; None if there has been none."""
     not_reloaded: str = ""

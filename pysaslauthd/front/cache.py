@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity
+from pysaslauthd.front.statistics import Tally
 
 BUCKETS_PER_SLOT = 6
 BYTES_PER_SLOT = 576
@@ -67,31 +68,39 @@ class CredentialCache:
         self._options = options
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._rejections: OrderedDict[tuple[Key, bytes], _Rejection] = OrderedDict()
-        self._requests: OrderedDict[bytes, tuple[Key, _Entry]] = OrderedDict()
+        self._requests: OrderedDict[bytes, tuple[Key, _Entry, Tally]] = OrderedDict()
         self._epoch = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def recalls(self, request: bytes, now: float) -> bool:
-        """Whether this request, given by its digest, was found right before and still is."""
-        key_and_entry = self._requests.get(request)
-        if key_and_entry is None:
-            return False
-        key, entry = key_and_entry
+    @property
+    def capacity(self) -> int:
+        """Entries that there is room for."""
+        return self._options.capacity
+
+    def recalls(self, request: bytes, now: float) -> Tally | None:
+        """Where it is counted if this request, given by its digest, was found right before and still is; else None."""
+        noted = self._requests.get(request)
+        if noted is None:
+            return None
+        key, entry, tally = noted
         if self._entries.get(key) is not entry or entry.expires <= now:
             del self._requests[request]
-            return False
+            return None
         self._entries.move_to_end(key)
         self._requests.move_to_end(request)
-        return True
+        return tally
 
-    def note(self, request: bytes, key: Key, digest: bytes) -> None:
-        """Have a request, given by its digest, lead to the entry of ``key``, if that is of its password."""
+    def note(self, request: bytes, key: Key, digest: bytes, tally: Tally) -> None:
+        """Have a request, given by its digest, lead to the entry of ``key``, if that is of its password.
+
+        ``tally``: where each time is counted that it is recalled.
+        """
         entry = self._entries.get(key)
         if entry is None or not hmac.compare_digest(entry.digest, digest):
             return  # all was forgotten while it was on its way, and another password may be right by now
-        self._requests[request] = key, entry
+        self._requests[request] = key, entry, tally
         self._requests.move_to_end(request)
         _bound(self._requests, self._options.capacity)
 

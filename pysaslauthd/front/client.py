@@ -5,6 +5,7 @@ import contextlib
 import functools
 import select
 import socket
+import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -240,7 +241,7 @@ class Client:
 
     def _submit(self, request: Request) -> None:
         self._stop_waiting()
-        self.asked_at = self._host.loop.time()
+        self.asked_at = time.monotonic()
         whole, self._whole = self._whole, None
         self._host.gate.login(request, self, whole)
 

@@ -112,7 +112,7 @@ class Explanations:
             if not over.done():
                 over.set_result((ticket, answer))
 
-        ticket = ticket_for(link, course.question, password, [_Waiting(over, self._loop.time())], end)
+        ticket = ticket_for(link, course.question, password, [_Waiting(over, time.monotonic())], end)
         ticket.is_to_explain = True
         link.room.submit(ticket)
         return await over

@@ -29,11 +29,14 @@ _ACCEPTED_STALE = ACCEPTED._replace(details=("accepted from the cache: the backe
 
 
 class _Pending(NamedTuple):
-    """A question that was asked, and when. ``request`` is the digest of the whole of it, if it came in one piece."""
+    """A question that was asked, and when."""
 
     askers: list[Asker]
     dispatch: Dispatch
     request: bytes | None
+    """The digest of the whole of it, if it came in one piece."""
+    mechanisms: str
+    """Who would be asked again, once the answer is forgotten."""
 
 
 class Course(NamedTuple):
@@ -67,7 +70,7 @@ class Gate:
         self._realm_policy = options.settings.realm_policy
         self._realms = lowered(options.settings.realms)
         self._logs_successes = options.settings.log_successes
-        self._journal = Journal(loop, successes=self._logs_successes)
+        self._journal = Journal(successes=self._logs_successes)
         self._digests = Digests()
         self._cache = CredentialCache(cache_options(options)) if options.cache else None
         settings = options.settings
@@ -103,7 +106,7 @@ class Gate:
             if cache is None:
                 ask([asker])
             else:
-                self._join_or_ask(cache, question, ask, asker, whole)
+                self._join_or_ask(cache, chain, question, ask, asker, whole)
 
     def course(self, request: Request) -> Course:
         """How ``request`` would go. Nothing changes by it; without a password it is one of whatever password."""
@@ -129,16 +132,21 @@ class Gate:
         """
         if self._cache is None or is_debug():
             return False
-        if not self._cache.recalls(self._digests.of_bytes(whole), self._loop.time()):
+        tally = self._cache.recalls(self._digests.of_bytes(whole), self._loop.time())
+        if tally is None:
             return False
-        self._statistics.cache_hits += 1
-        self._statistics.accepted += 1
+        tally.count += 1
         return True
 
     @property
     def cache_size(self) -> int | None:
         """How many entries the cache has; None if there is no cache."""
         return None if self._cache is None else len(self._cache)
+
+    @property
+    def cache_capacity(self) -> int:
+        """How many it may have."""
+        return 0 if self._cache is None else self._cache.capacity
 
     def forget(self, login: bytes | None = None) -> int:
         """What was right of this login, or of all, may not be so any more; the number of entries that are gone.
@@ -156,8 +164,7 @@ class Gate:
 
     def shed(self, reason: str) -> float:
         """Note that somebody is turned away, for whom there was no room; the seconds until he may hear of it."""
-        self._statistics.unavailable += 1
-        self._statistics.shed += 1
+        self._statistics.shed[reason] += 1
         return self._shedding.add(reason)
 
     def _refusal(self, identity: Identity, realm: bytes, chain: Chain) -> Answer | None:
@@ -185,13 +192,12 @@ class Gate:
         )
         if remembered is None:
             self._statistics.cache_misses += 1
-        else:
-            self._statistics.cache_hits += 1
         return remembered
 
     def _join_or_ask(
         self,
         cache: CredentialCache,
+        chain: Chain,
         question: Question,
         ask: Callable[[list[Asker]], None],
         asker: Asker,
@@ -205,7 +211,7 @@ class Gate:
             return
         askers = [asker]
         request = None if whole is None or self._logs_successes else self._digests.of_bytes(whole)
-        self._pending[question] = _Pending(askers, cache.dispatch(self._loop.time()), request)
+        self._pending[question] = _Pending(askers, cache.dispatch(self._loop.time()), request, chain.names)
         ask(askers)
 
     def _ended(self, ticket: Ticket, answer: Answer) -> None:
@@ -231,9 +237,11 @@ class Gate:
         key = key_of(ticket.identity)
         cache.learn(key, ticket.digest, answer, pending.dispatch)
         if answer.verdict is Verdict.ACCEPT and pending.request is not None:
-            cache.note(pending.request, key, ticket.digest)
+            tally = self._statistics.tally(
+                pending.mechanisms, ticket.identity.service, Verdict.ACCEPT, Way.CACHE
+            )
+            cache.note(pending.request, key, ticket.digest, tally)
         if answer.cause is Cause.BACKEND and cache.has_stale(key, ticket.digest, self._loop.time()):
-            self._statistics.cache_stale += 1
             return _ACCEPTED_STALE
         return answer
 
@@ -243,17 +251,6 @@ class Gate:
         log.error(str(error), extra=caller.mark)
 
     def _tell(self, outcome: Outcome) -> None:
-        self._count(outcome.answer)
+        self._statistics.note(outcome)
         self._journal.note(outcome)
         outcome.asker.hear(outcome.answer)
-
-    def _count(self, answer: Answer) -> None:
-        match answer.verdict:
-            case Verdict.ACCEPT:
-                self._statistics.accepted += 1
-            case Verdict.REJECT:
-                self._statistics.rejected += 1
-            case Verdict.UNAVAILABLE if answer.cause is Cause.GONE:
-                self._statistics.gone += 1
-            case Verdict.UNAVAILABLE:
-                self._statistics.unavailable += 1

@@ -3,7 +3,7 @@
 The formats that are ours have more to say of it: by which request, whose, and where its time went.
 """
 
-import asyncio
+import time
 
 from pysaslauthd.core.answer import Answer, Cause, Verdict
 from pysaslauthd.core.request_id import shown_id
@@ -14,8 +14,7 @@ from pysaslauthd.logs import is_debug, log
 class Journal:
     """Writes it. Who got in is news with ``successes``, else a detail; what the mechanism had to say always is."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, successes: bool) -> None:
-        self._loop = loop
+    def __init__(self, *, successes: bool) -> None:
         self._successes = successes
 
     def note(self, outcome: Outcome) -> None:
@@ -23,30 +22,29 @@ class Journal:
         answer = outcome.answer
         match answer.verdict:
             case Verdict.ACCEPT if self._successes:
-                log.info("auth success", **_fields(outcome), extra=self._extra(outcome))
+                log.info("auth success", **_fields(outcome), extra=_extra(outcome))
             case Verdict.ACCEPT if is_debug():
-                log.debug("auth success", **_fields(outcome), extra=self._extra(outcome))
+                log.debug("auth success", **_fields(outcome), extra=_extra(outcome))
             case Verdict.REJECT:
-                log.info("auth failure", **_fields(outcome), **_reason(answer), extra=self._extra(outcome))
+                log.info("auth failure", **_fields(outcome), **_reason(answer), extra=_extra(outcome))
             case Verdict.UNAVAILABLE if answer.cause is not Cause.GONE:
-                log.error(
-                    "auth unavailable", **_fields(outcome), **_reason(answer), extra=self._extra(outcome)
-                )
+                log.error("auth unavailable", **_fields(outcome), **_reason(answer), extra=_extra(outcome))
         if is_debug():
             for line in answer.details:
                 log.debug(line, extra=outcome.asker.caller.mark)
 
-    def _extra(self, outcome: Outcome) -> dict[str, object]:
-        asker = outcome.asker
-        extra: dict[str, object] = {**asker.caller.mark, "way": outcome.way.value}
-        if outcome.way is Way.JOINED:
-            extra["joined"] = shown_id(outcome.asked_by)
-        if outcome.answer.cause is not Cause.NONE:
-            extra["cause"] = outcome.answer.cause.name.lower()
-        # Without what follows: the client hears of a wrong password when its delay is over.
-        extra["duration"] = round(self._loop.time() - asker.asked_at, 6)
-        extra["wait"] = round(outcome.waited, 6)
-        return extra
+
+def _extra(outcome: Outcome) -> dict[str, object]:
+    asker = outcome.asker
+    extra: dict[str, object] = {**asker.caller.mark, "way": outcome.way.value}
+    if outcome.way is Way.JOINED:
+        extra["joined"] = shown_id(outcome.asked_by)
+    if outcome.answer.cause is not Cause.NONE:
+        extra["cause"] = outcome.answer.cause.name.lower()
+    # Without what follows: the client hears of a wrong password when its delay is over.
+    extra["duration"] = round(time.monotonic() - asker.asked_at, 6)
+    extra["wait"] = round(outcome.waited, 6)
+    return extra
 
 
 def _fields(outcome: Outcome) -> dict[str, bytes | str]:

@@ -19,7 +19,10 @@ from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Cause, unavailable
 from pysaslauthd.core.messages import Explain, Login, MessageError, Result, Status
 from pysaslauthd.deadlines import Deadlines
+from pysaslauthd.front import losses
+from pysaslauthd.front.histogram import Histogram
 from pysaslauthd.front.known_names import Standing
+from pysaslauthd.front.losses import Loss
 from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Ticket
@@ -82,6 +85,7 @@ class _Worker:
         "first_memory_kib",
         "has_successor",
         "held",
+        "is_suspected",
         "last_word",
         "number",
         "probes",
@@ -99,6 +103,8 @@ class _Worker:
         self.probes: deque[bool] = deque()
         """Of each probe that is not answered yet, whether the answer is for the log."""
         self.last_word = 0.0
+        self.is_suspected = False
+        """Whether it was asked for a sign of life, as it had been silent with logins in hand, and has not said anything since."""
         self.has_successor = False
         self.first_memory_kib = 0
         self.timer: asyncio.TimerHandle | None = None
@@ -123,7 +129,7 @@ class Pool:
         self._options = options
         self._master = master
         self._room = room
-        self._statistics = statistics
+        self._counts = statistics.workers[options.name]
         self._on_ready: Callable[[], None] | None = on_ready
         self._workers: dict[int, _Worker] = {}
         self._free: list[_Worker] = []
@@ -132,7 +138,7 @@ class Pool:
         self._coming = 0
         self._next_id = 1
         if options.concurrency > 1:
-            loop.call_later(STALL_LIMIT, self._look_for_stalled)
+            loop.call_later(STALL_LIMIT, self._watch_for_stalled)
         self._fill()
 
     @property
@@ -149,6 +155,16 @@ class Pool:
     def waiting(self) -> int:
         """The logins that wait for them."""
         return len(self._room)
+
+    @property
+    def waited(self) -> Histogram:
+        """See :class:`WaitingRoom`."""
+        return self._room.waited
+
+    @property
+    def took(self) -> Histogram:
+        """See :class:`WaitingRoom`."""
+        return self._room.took
 
     @property
     def load(self) -> int:
@@ -186,13 +202,13 @@ class Pool:
                 worker.channel.send(packet)
             except (BrokenPipeError, ConnectionResetError):
                 # It died before it took this login, which is lost on nobody.
-                self._lose(worker, "worker died")
+                self._lose(worker, losses.DIED)
                 continue
             except BlockingIOError:
                 # It holds so many that it gets no other until it has answered one.
                 self._free.remove(worker)
                 if not worker.held:
-                    self._condemn(worker, "worker reads nothing")
+                    self._condemn(worker, losses.DEAF)
                 continue
             except OSError as error:
                 log.error(
@@ -214,6 +230,7 @@ class Pool:
     def adopt(self, number: int, channel: socket.socket) -> None:
         """The master started a worker; it counts once it has introduced itself."""
         self._coming = max(0, self._coming - 1)
+        self._counts.started += 1
         channel.setblocking(False)
         worker = _Worker(number, channel)
         worker.timer = self._loop.call_later(START_LIMIT, self._started_too_slowly, worker)
@@ -231,7 +248,7 @@ class Pool:
         while self._receive(worker):
             pass
         # Something it left behind may hold the other end open, so no end of file is waited for.
-        self._lose(worker, "worker died")
+        self._lose(worker, losses.DIED)
 
     def probe(self) -> None:
         """Ask each worker for its status, which goes to the log; a busy one answers when it is done."""
@@ -247,18 +264,24 @@ class Pool:
             worker.probes.append(is_for_log)
             worker.last_word = self._loop.time()
 
-    def _look_for_stalled(self) -> None:
+    def _watch_for_stalled(self) -> None:
+        self._loop.call_later(STALL_LIMIT, self._watch_for_stalled)
+        self.look_for_stalled(self._loop.time())
+
+    def look_for_stalled(self, now: float) -> None:
         """One that has been silent with logins in hand is asked; one that does not even answer that is killed."""
-        self._loop.call_later(STALL_LIMIT, self._look_for_stalled)
-        silent_since = self._loop.time() - STALL_LIMIT
         for worker in list(self._workers.values()):
-            if not worker.held or worker.last_word > silent_since:
+            if not worker.held or worker.last_word > now - STALL_LIMIT:
                 continue
-            if worker.probes or worker.last_word <= silent_since - STALL_LIMIT:
-                log.error(f"{self._options.name} worker {worker.number} gets nothing done and is killed")
-                self._condemn(worker, "worker got nothing done")
-            else:
+            if not worker.is_suspected:
                 self._ask(worker, is_for_log=False)
+                worker.is_suspected = True
+                continue
+            if (
+                not self._receive(worker) and worker.number in self._workers
+            ):  # we may have been the ones that slept
+                log.error(f"{self._options.name} worker {worker.number} gets nothing done and is killed")
+                self._condemn(worker, losses.STALLED)
 
     def _next_free(self) -> _Worker:
         """The one with the fewest logins; of those that have none the last in the list."""
@@ -294,16 +317,17 @@ class Pool:
         except OSError:
             packet = b""
         if not packet:
-            self._lose(worker, "worker died")
+            self._lose(worker, losses.DIED)
             return False
         worker.last_word = self._loop.time()
+        worker.is_suspected = False
         try:
             self._hear(worker, messages.decode_for_front(packet))
         except MessageError as error:
             log.error(
                 f"{self._options.name} worker {worker.number} broke the protocol and is killed: {error}"
             )
-            self._condemn(worker, "worker broke the protocol")
+            self._condemn(worker, losses.PROTOCOL)
         return True
 
     def _hear(self, worker: _Worker, message: Status | Result) -> None:
@@ -413,19 +437,20 @@ class Pool:
 
     def _dismiss(self, worker: _Worker) -> None:
         self._forget(worker)
+        self._counts.retired += 1
         self._leaving[worker.number] = self._loop.call_later(LEAVE_LIMIT, self._master.kill, worker.number)
 
-    def _condemn(self, worker: _Worker, reason: str) -> None:
+    def _condemn(self, worker: _Worker, loss: Loss) -> None:
         self._master.kill(worker.number)
-        self._lose(worker, reason)
+        self._lose(worker, loss)
 
-    def _lose(self, worker: _Worker, reason: str) -> None:
+    def _lose(self, worker: _Worker, loss: Loss) -> None:
         if worker.number not in self._workers:
             return
         self._forget(worker)
-        self._statistics.workers_lost += 1
+        self._counts.lose(loss)
         self._replace()
-        answer = unavailable(Cause.CRASH, reason)
+        answer = unavailable(Cause.CRASH, loss.reason)
         for number, ticket in worker.held.items():
             self._deadlines.discard(number)
             self._room.finished(ticket, answer)
@@ -444,7 +469,7 @@ class Pool:
         log.error(
             f"{self._options.name} worker {worker.number} did not come up in {START_LIMIT:g} s and is killed"
         )
-        self._condemn(worker, "worker did not come up")
+        self._condemn(worker, losses.NEVER_CAME_UP)
 
     def _took_too_long(self, number: int) -> None:
         worker = next(worker for worker in self._workers.values() if number in worker.held)
@@ -454,4 +479,4 @@ class Pool:
             f"{self._options.name} worker {worker.number} outlasted the deadline and is killed",
             extra=ticket.mark,
         )
-        self._condemn(worker, "worker was killed for another login's deadline")
+        self._condemn(worker, losses.DEADLINE)

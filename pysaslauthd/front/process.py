@@ -1,7 +1,6 @@
 """The front as a process: its parts, put together around one loop."""
 
 import asyncio
-import dataclasses
 import os
 import resource
 import socket
@@ -27,6 +26,8 @@ from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.house import House
 from pysaslauthd.front.master_link import MasterLink
 from pysaslauthd.front.pool import Pool, PoolOptions
+from pysaslauthd.front.publication import Publication
+from pysaslauthd.front.snapshot import Observatory
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.status import Parts, Status
 from pysaslauthd.front.waiting_room import WaitingOptions, WaitingRoom
@@ -42,13 +43,27 @@ COMMAND_MARGIN = 60.0
 """Seconds beyond a login's own limits that an administrator's command may take; the longest is a reload."""
 
 
-def run(channel: socket.socket, entrances: tuple[Entrance, ...], options: Options) -> None:
-    """Serve until the master says drain and the last client has gone, or the master is gone."""
-    _Front(channel, entrances, options).run()
+def run(
+    channel: socket.socket,
+    entrances: tuple[Entrance, ...],
+    options: Options,
+    scrapes: socket.socket | None = None,
+) -> None:
+    """Serve until the master says drain and the last client has gone, or the master is gone.
+
+    ``scrapes``: where Prometheus comes by, if anywhere.
+    """
+    _Front(channel, entrances, options, scrapes).run()
 
 
 class _Front:
-    def __init__(self, channel: socket.socket, entrances: tuple[Entrance, ...], options: Options) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        entrances: tuple[Entrance, ...],
+        options: Options,
+        scrapes: socket.socket | None,
+    ) -> None:
         self._loop = uvloop.new_event_loop()
         self._loop.set_exception_handler(self._on_exception)
         self._statistics = Statistics()
@@ -71,13 +86,17 @@ class _Front:
             room_for_clients(options),
             self._statistics,
         )
-        self._status = Status(Parts(self._house, self._gate, self._pools, clients))
+        parts = Parts(self._house, self._gate, self._pools, clients)
+        self._status = Status(parts)
+        observatory = Observatory(self._statistics, parts, self._status)
+        self._publication = Publication(self._loop, observatory, options.settings, scrapes)
         self._administration = Administration(self._loop, self._gate, self._master)
         self._desk = ControlDesk(
             self._loop,
             tuple(each for each in entrances if each.is_control),
             {
                 "status": self._status.command,
+                "stats": observatory.command,
                 "flush": self._administration.flush,
                 "reload": self._administration.reload,
                 "log-level": self._administration.log_level,
@@ -143,6 +162,8 @@ class _Front:
             self._loop.run_forever()
             if self._comparison is not None:
                 self._comparison.sum_up()
+            self._publication.end()
+            self._publication.wait()
 
     def _heard(self, message: ForFront, channel: socket.socket | None) -> None:
         match message.verb:
@@ -166,6 +187,7 @@ class _Front:
                 self._status.daemon = state.decode(message.text)
                 self._administration.learn(self._status.daemon)
                 self._desk.open()
+                self._publication.begin()
             case ToFront.RELOADED:
                 self._administration.reloaded(message.number, message.text)
 
@@ -179,14 +201,19 @@ class _Front:
             if not left:
                 self._loop.stop()
 
+        self._publication.end()
         self._desk.drain(one_is_empty)
         self._house.drain(one_is_empty, hands_over=hands_over)
 
     def _report(self) -> None:
-        self._statistics.clients = len(self._house)
-        self._statistics.queued = sum(map(len, self._rooms))
-        counts = dataclasses.asdict(self._statistics)
-        log.info("statistics", process="front", descriptors=len(open_descriptors()), **counts)
+        log.info(
+            "statistics",
+            process="front",
+            descriptors=len(open_descriptors()),
+            clients=len(self._house),
+            queued=sum(map(len, self._rooms)),
+            **self._statistics.summary(),
+        )
         if self._comparison is not None:
             self._comparison.sum_up()
         for pool in self._pools:

@@ -28,8 +28,8 @@ class Status:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._began = time.time()
-        self.daemon = State(self._began)
+        self.began = time.time()
+        self.daemon = State(self.began)
         """What the master said last."""
 
     async def command(self, _order: Line) -> AsyncGenerator[Line, None]:
@@ -38,7 +38,7 @@ class Status:
         yield {
             "version": __version__,
             "since": self.daemon.started,
-            "front_since": self._began,
+            "front_since": self.began,
             "fronts_lost": self.daemon.fronts_lost,
             "master": os.getppid(),
             "front": os.getpid(),

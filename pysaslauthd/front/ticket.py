@@ -34,7 +34,7 @@ class Asker(Protocol):
 
     @property
     def asked_at(self) -> float:
-        """When its request was there, in seconds of the loop's clock."""
+        """When its request was there, in seconds of the monotonic clock."""
 
     def may_wait(self) -> bool:
         """Whether there is room for it to wait for an answer; called once, when there is none to be had at once."""
@@ -93,7 +93,7 @@ class Ticket:
         self._on_end: Callable[[Ticket, Answer], None] | None = on_end
         self.has_waited = False
         self.submitted = 0.0
-        """When it began to wait for a worker, by the loop's clock, in seconds."""
+        """When it began to wait for a worker, by the monotonic clock, in seconds; the loop's knows whole milliseconds."""
         self.taken = 0.0
         """When a worker took it; 0 if none has."""
         self.took = 0.0

@@ -5,6 +5,7 @@ its end while its login was waiting costs no worker anything.
 """
 
 import asyncio
+import time
 from typing import NamedTuple, Protocol
 
 from pysaslauthd.config.options import Options
@@ -12,6 +13,7 @@ from pysaslauthd.core.answer import Answer, Cause, unavailable
 from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.front import processor
 from pysaslauthd.front.fair_queue import FairQueue, QueueOptions
+from pysaslauthd.front.histogram import Histogram
 from pysaslauthd.front.known_names import KnownNames
 from pysaslauthd.front.ticket import Ticket
 
@@ -80,6 +82,10 @@ class WaitingRoom:
         self._workers: Workers | None = None
         self._swept = self._taken = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
+        self.waited = Histogram()
+        """How long logins waited for a worker, of those that one took."""
+        self.took = Histogram()
+        """How long workers had them."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -90,7 +96,8 @@ class WaitingRoom:
 
     def submit(self, ticket: Ticket) -> None:
         """Have a worker check this; it ends with its answer, within the deadline."""
-        now = ticket.submitted = self._loop.time()
+        now = self._loop.time()
+        ticket.submitted = time.monotonic()
         refusal = self._queue.add(ticket, now)
         if refusal and now >= self._swept + SWEEP_PAUSE:
             self._sweep(now)
@@ -124,13 +131,16 @@ class WaitingRoom:
                 continue
             if is_taken:
                 self._queue.take(ticket, now)
-                self._taken = ticket.taken = now
+                self._taken = now
+                ticket.taken = time.monotonic()
+                self.waited.observe(ticket.waited)
                 self._patience.discard(ticket)
 
     def finished(self, ticket: Ticket, answer: Answer) -> None:
         """No worker has it any more. While the answer is held back, so is its name's place."""
         now = self._loop.time()
-        ticket.took = now - ticket.taken
+        ticket.took = time.monotonic() - ticket.taken
+        self.took.observe(ticket.took)
         self._queue.finished(ticket, answer, now)
         if answer.delay:
             self._loop.call_later(answer.delay, self._is_over, ticket)

@@ -60,6 +60,10 @@ def _as_entry(_logger: WrappedLogger, level: str, event: EventDict) -> tuple[tup
     return (Entry(level, text, event, extra),), {}
 
 
+_processors = cast("list[_Processor]", [_as_entry])
+"""One list for ever: a logger that was used once keeps the one that it began with."""
+
+
 def configure(
     *,
     verbose: bool,
@@ -80,9 +84,8 @@ def configure(
         _output.sinks.append(SyslogSink(syslog, form))
     if journal is not None:
         _output.sinks.append(JournalSink(journal, form))
-    processors = cast("list[_Processor]", [_as_entry])
     structlog.configure(
-        processors=processors,
+        processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger("debug"),
         logger_factory=lambda *_: _output,
         cache_logger_on_first_use=True,

@@ -61,6 +61,8 @@ class FrontPlan(NamedTuple):
 
     rights: Rights
     main: Callable[[socket.socket, tuple[Entrance, ...]], None]
+    descriptors: tuple[int, ...] = ()
+    """What it inherits besides."""
 
 
 class Plan(NamedTuple):
@@ -103,6 +105,7 @@ class Generation:
         # The socket and not each call: Python's send_fds takes flags and forgets them.
         self.channel.setblocking(False)
         self.is_ready = False
+        self._workers_lost = 0
         self.front_ended = False
         self._drain_ends: float | None = None
         self._pools = pools = plan.pools
@@ -120,7 +123,8 @@ class Generation:
         self._wishes: dict[ToMaster, ForMaster] = {}
         with theirs:
             front, entrances = plan.front, plan.entrances.for_a_front
-            descriptors = (theirs.fileno(), *(each.socket.fileno() for each in entrances))
+            sockets = (theirs, *(each.socket for each in entrances))
+            descriptors = (*(each.fileno() for each in sockets), *front.descriptors)
             try:
                 self.front_pid = process.start(
                     Role(
@@ -226,6 +230,8 @@ class Generation:
             _end_session(pid)
         if self.front_ended:
             return True
+        if not has_left(status):
+            self._workers_lost += 1
         if not has_left(status) and worker.number not in self._condemned:
             self._backoffs[worker.pool].died(now)
             if not self.draining:
@@ -258,6 +264,11 @@ class Generation:
         """Whether it has served the last probe; true once."""
         has_answered, self._has_answered = self._has_answered, False
         return has_answered
+
+    def take_lost(self) -> int:
+        """How many workers have ended otherwise than they should while the front lived; each counts once."""
+        lost, self._workers_lost = self._workers_lost, 0
+        return lost
 
     def inform(self, of: State) -> None:
         """Have its front answer administrators, and tell it how the daemon is, if it does not know."""

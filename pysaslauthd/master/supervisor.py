@@ -371,6 +371,8 @@ class Supervisor:
                 # Before it closes the channel, which the selector must forget first.
                 self._selector.unregister(each.channel)
             if each.ended(pid, status, now):
+                lost = self._known.workers_lost + each.take_lost()
+                self._known = self._known._replace(workers_lost=lost)
                 if is_front:
                     self._front_ended(each, status, now)
                 break

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import pysaslauthd
-from pysaslauthd.commands import control
+from pysaslauthd.commands import control, control_client
 from pysaslauthd.commands.control import EXIT_DONE, EXIT_FAILED, EXIT_NO_DAEMON, EXIT_USAGE
 from pysaslauthd.front.control import MOST_CONVERSATIONS
 from support import mux
@@ -296,7 +296,7 @@ class TestWhoMayNotAsk:
     ) -> None:
         front = daemon.front()
         os.kill(front.pid, signal.SIGSTOP)
-        monkeypatch.setattr(control, "DEFAULT_TIMEOUT", 0.1)
+        monkeypatch.setattr(control_client, "DEFAULT_TIMEOUT", 0.1)
         told = here(daemon.run_path, "status")
         os.kill(front.pid, signal.SIGCONT)
         assert told.status == EXIT_FAILED
@@ -338,8 +338,11 @@ class TestAHostileClient:
             (b"[1]\n", "expected an object in JSON, in one line"),
             (b"[" * 60_000 + b"\n", "expected an object in JSON, in one line"),
             (b"9" * 60_000 + b"\n", "expected an object in JSON, in one line"),
-            (b"{}\n", "expected one of these to do: status, flush, reload, log-level, explain"),
-            (order(do="reboot"), "expected one of these to do: status, flush, reload, log-level, explain"),
+            (b"{}\n", "expected one of these to do: status, stats, flush, reload, log-level, explain"),
+            (
+                order(do="reboot"),
+                "expected one of these to do: status, stats, flush, reload, log-level, explain",
+            ),
             (order(do=["status"]), "do: expected a text"),
             (b'{"do": "status"}', "expected a line of at most 65536 bytes"),
             (b"x" * 65_537, "expected a line of at most 65536 bytes"),

@@ -6,6 +6,8 @@ from support import corpus
 from support.program_machines import Machines
 from support.sasl_programs import PROGRAMS, Program
 
+pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=[program.name for program in PROGRAMS])
 def test_a_program_sends_what_was_recorded(program: Program, machines: Machines) -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from support.program_machines import KINDS, Machines
 
+pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+
 GUIDES = [(name, guide) for name, kind in KINDS.items() for guide in kind.guides]
 
 

@@ -12,6 +12,8 @@ from support.machine_daemon import IGOR, RIGHT, WRONG, daemon
 from support.program_machines import LYDIA, SASLAUTHD_CONF, STRANGER, Machines
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+
 ELSEWHERE = "somebody@elsewhere.example"
 
 USERS = {"pam": IGOR, "shadow": IGOR, "ldap": LYDIA}

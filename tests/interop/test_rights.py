@@ -9,10 +9,12 @@ import pytest
 from support import smtp
 from support.daemon import FRONT, MASTER, WORKER
 from support.machine import Machine
-from support.machine_daemon import IGOR, MUX, RIGHT, STUCK, daemon
+from support.machine_daemon import IGOR, MUX, RIGHT, STUCK, WRONG, daemon
 from support.program_machines import LYDIA, SASLAUTHD_CONF, Machines
 from support.sasl_programs import ASKER
 from support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
 
 PAM_WORKER, LDAP_WORKER = "pysasl-pam", "pysasl-ldap"
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapAmb")
@@ -131,3 +133,17 @@ def test_who_is_not_in_the_group_cannot_ask(machines: Machines) -> None:
         assert "OK" in machine.run(*command, user=ASKER).stdout
         refused = machine.run(*command, check=False, user=IGOR)
     assert "Permission denied" in refused.stdout + refused.stderr
+
+
+ASK = f"""
+import sys
+sys.path.append("/usr/lib/pysaslauthd")
+from pysaslauthd.client import check
+print(check("{IGOR}", "{RIGHT}", service="smtp"), check("{IGOR}", "{WRONG}", service="smtp"))
+"""
+
+
+def test_a_python_program_in_the_group_asks_by_the_module_of_the_package(machines: Machines) -> None:
+    machine = machines["postfix"].machine
+    with daemon(machine, "pam"):
+        assert machine.run("python3", "-I", "-c", ASK, user=ASKER).stdout == "True False\n"

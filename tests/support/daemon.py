@@ -133,6 +133,15 @@ class Daemon:
         (front,) = self.children(FRONT)
         return front
 
+    def kill_front(self) -> None:
+        """Afterwards there is another, with its workers."""
+        before = self.front().pid
+        os.kill(before, signal.SIGKILL)
+        wait_until(
+            lambda: [each.pid for each in self.children(FRONT)] not in ([], [before]), "there is a new front"
+        )
+        wait_until(lambda: len(self.children(WORKER)) == self._workers, "it has its workers")
+
     def statistics(self) -> list[dict[str, str]]:
         """What the processes say of themselves on USR1: master, front, then each idle worker."""
         return wait_until(self._try_statistics, "all processes report their statistics")

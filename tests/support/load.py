@@ -53,6 +53,8 @@ class Load:
             for password in (PASSWORD, WRONG):
                 try:
                     verdict = mux.ask(self._path, LOGIN, password)
+                except BrokenPipeError:
+                    verdict = "-"  # it was taken, and closed before all was sent
                 except OSError:
                     verdict = GONE
                 with self._lock:

@@ -10,6 +10,7 @@ from support.guides import Claim
 from support.installed import installed_layer
 from support.machine import Machine
 from support.machine_daemon import IGOR, RIGHT, STUCK, TORTOISE, add_users
+from support.packages import need_root
 from support.sasl_programs import ASKER, BASE, CHECKPASS, CHECKPASS_FILE
 
 STRANGER = "192.0.2.1"
@@ -88,6 +89,7 @@ class Machines:
         return self._running[name]
 
     def _made(self, kind: Kind) -> Served:
+        need_root()
         wanted = {package for guide in kind.guides for package in guides.packages(guide)}
         machine = self._stack.enter_context(Machine(installed_layer(*wanted | set(kind.tools))))
         log = self._stack.enter_context(DevLog(machine.root / "dev/log"))

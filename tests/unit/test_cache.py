@@ -11,6 +11,7 @@ from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.front.cache import CacheOptions, CredentialCache, Key, capacity_of, key_of
 from pysaslauthd.front.digests import Digests
+from pysaslauthd.front.statistics import Tally
 from pysaslauthd.master.watch import INTERVAL, FileWatch
 
 KEY: Key = (b"alice", b"ex.org", b"imap")
@@ -132,12 +133,15 @@ class TestARequestFoundRight:
     def noted(self, **options: float) -> CredentialCache:
         cache = make(**options)  # type: ignore[arg-type]
         learn(cache)
-        cache.note(self.REQUEST, KEY, digest(RIGHT))
+        cache.note(self.REQUEST, KEY, digest(RIGHT), Tally())
         return cache
 
-    def test_is_recalled_and_no_other(self) -> None:
+    def test_is_recalled_with_its_tally_and_no_other(self) -> None:
         cache = self.noted()
-        assert cache.recalls(self.REQUEST, 0)
+        tally = Tally()
+        cache.note(b"one more", KEY, digest(RIGHT), tally)
+        assert cache.recalls(b"one more", 0) is tally
+        assert cache.recalls(self.REQUEST, 0) not in {tally, None}
         assert not cache.recalls(b"another", 0)
 
     def test_ends_with_the_entry(self) -> None:
@@ -153,13 +157,13 @@ class TestARequestFoundRight:
     def test_does_not_lead_to_the_entry_of_another_password(self) -> None:
         cache = make()
         learn(cache, WRONG)  # which is the right one by now
-        cache.note(self.REQUEST, KEY, digest(RIGHT))
+        cache.note(self.REQUEST, KEY, digest(RIGHT), Tally())
         assert not cache.recalls(self.REQUEST, 0)
 
     def test_is_kept_while_it_is_used(self) -> None:
         cache = self.noted(capacity=2)
         for number in range(10):
-            cache.note(b"%d" % number, KEY, digest(RIGHT))
+            cache.note(b"%d" % number, KEY, digest(RIGHT), Tally())
             assert cache.recalls(self.REQUEST, 0)
 
     def test_ends_with_all_else(self) -> None:
@@ -178,7 +182,7 @@ class TestARequestFoundRight:
     def test_is_not_kept_beside_more_than_fit(self) -> None:
         cache = self.noted(capacity=2)
         for number in range(10):
-            cache.note(b"%d" % number, KEY, digest(RIGHT))
+            cache.note(b"%d" % number, KEY, digest(RIGHT), Tally())
         assert not cache.recalls(self.REQUEST, 0)
         assert [number for number in range(10) if cache.recalls(b"%d" % number, 0)] == [8, 9]
 
@@ -321,12 +325,12 @@ class TestOneLogin:
         for key in self.ENTRIES:
             learn(cache, key=key)
             learn(cache, WRONG, REFUSED, key=key)
-            cache.note(b"".join(key), key, digest(RIGHT))
+            cache.note(b"".join(key), key, digest(RIGHT), Tally())
         assert cache.forget(login) == len(gone)
         for index, key in enumerate(self.ENTRIES):
             is_left = index not in gone
             assert has(cache, key=key) == is_left
-            assert cache.recalls(b"".join(key), 0.0) == is_left
+            assert (cache.recalls(b"".join(key), 0.0) is not None) == is_left
             assert (cache.rejection(key, digest(WRONG), 0.0) is not None) == is_left
 
 

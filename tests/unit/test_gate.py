@@ -22,18 +22,22 @@ from support import mux
 from support.asker import PlayedAsker
 
 WRONG = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
+BROKEN = unavailable(Cause.BACKEND, "no server answers")
 FULL = unavailable(Cause.SHED, "too many logins are waiting")
 
 
 class House:
     """A gate, and whoever is asked behind it."""
 
-    def __init__(self, loop: uvloop.Loop, mechanism: str = "shadow", **settings: object) -> None:
+    def __init__(
+        self, loop: uvloop.Loop, mechanism: str = "shadow", *, lifetime: float = 100.0, **settings: object
+    ) -> None:
         self.asked: list[Ticket] = []
         row = MECHANISMS[mechanism]
-        options = Options((row,), cache=True, settings=Settings(**settings))  # type: ignore[arg-type]
+        options = Options((row,), cache=True, cache_timeout=lifetime, settings=Settings(**settings))  # type: ignore[arg-type]
         chain = Chain(loop, [Link(row, self)], options.settings.next_on, 10)  # type: ignore[arg-type]
-        self.gate = Gate(loop, Routes((), chain), options, Statistics())
+        self.statistics = Statistics()
+        self.gate = Gate(loop, Routes((), chain), options, self.statistics)
 
     def submit(self, ticket: Ticket) -> None:
         self.asked.append(ticket)
@@ -44,6 +48,9 @@ class House:
             Request(login, Secret(password), service, b""), client, whole(password, service, login)
         )
         return client
+
+    def counted(self) -> dict[tuple[str, str, str, str], int]:
+        return {kind[:4]: tally.count for kind, tally in self.statistics.logins.items() if tally.count}
 
     def remembers(self, password: bytes = b"pw", service: bytes = b"imap") -> bool:
         return self.gate.remembers(whole(password, service))
@@ -154,3 +161,65 @@ class TestWhoIsTurnedAway:
         house.asked[-1].standing = Standing.VOUCHED
         house.asked[-1].end(FULL)
         assert [(answer.verdict, answer.delay) for answer in client.heard] == [(Verdict.UNAVAILABLE, 0.0)]
+
+
+class TestWhatIsCounted:
+    def test_is_each_login_by_verdict_and_way(self, house: House) -> None:
+        house.login()
+        house.login()
+        house.asked[0].end(ACCEPTED)
+        assert house.remembers()
+        assert house.remembers()
+        house.gate.login(Request(b"u", Secret(b"pw"), b"imap", b""), PlayedAsker())  # in pieces
+        house.login(b"wrong")
+        house.asked[1].end(WRONG)
+        house.login(b"unlucky", b"smtp")
+        house.asked[2].end(BROKEN)
+        assert house.counted() == {
+            ("shadow", "imap", "accepted", "mechanism"): 1,
+            ("shadow", "imap", "accepted", "joined"): 1,
+            ("shadow", "imap", "accepted", "cache"): 3,
+            ("shadow", "imap", "rejected", "mechanism"): 1,
+            ("shadow", "smtp", "unavailable", "mechanism"): 1,
+        }
+        assert house.statistics.joined == 1
+        assert house.statistics.cache_misses == 4
+
+    def test_is_who_was_answered_although_the_backend_could_not_be_asked(self, loop: uvloop.Loop) -> None:
+        house = House(loop, cache_stale=100.0, lifetime=0.0)
+        house.login()
+        house.asked[0].end(ACCEPTED)
+        house.login()
+        house.asked[1].end(BROKEN)
+        assert house.counted()["shadow", "imap", "accepted", "stale"] == 1
+
+    def test_is_what_the_gate_refused_itself(self, loop: uvloop.Loop) -> None:
+        house = House(loop, "pam")
+        house.login(service=b"../x")
+        assert house.counted() == {("pam", "../x", "rejected", "gate"): 1}
+
+    def test_is_who_was_turned_away_and_who_left_and_neither_as_answered(self, house: House) -> None:
+        house.login()
+        house.asked[0].end(FULL)
+        house.login(b"left")
+        house.asked[1].end(unavailable(Cause.GONE, "gone"))
+        assert house.counted() == {}
+        assert house.statistics.shed == {FULL.reason: 1}
+        assert house.statistics.gone == 1
+
+    def test_is_told_to_the_log_as_totals(self, house: House) -> None:
+        house.login()
+        house.asked[0].end(ACCEPTED)
+        house.remembers()
+        house.login(b"wrong")
+        house.asked[1].end(FULL)
+        summary = house.statistics.summary()
+        wanted = {
+            "accepted": 2,
+            "rejected": 0,
+            "unavailable": 1,
+            "shed": 1,
+            "cache_hits": 1,
+            "cache_misses": 2,
+        }
+        assert wanted.items() <= summary.items()

@@ -28,6 +28,7 @@ IMPORTERS = {
     "uvloop": {"front/process.py", "workers/concurrent.py"},
     "structlog": {"logs/formats.py", "logs/setup.py"},
     "pam": {"mechanisms/pam.py"},
+    "prometheus_client": {"front/metrics_http.py"},
     "argon2": {"mechanisms/ldap/passwords.py"},
     "ldap3": {"mechanisms/ldap/connect.py", "mechanisms/ldap/filter_parser.py"},
 }

@@ -1,9 +1,6 @@
 """What is written of one login, at which level, with which answer."""
 
-from collections.abc import Iterator
-
 import pytest
-import uvloop
 
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, rejected, unavailable
 from pysaslauthd.core.identity import Identity
@@ -16,15 +13,7 @@ WRONG = rejected(Cause.WRONG_PASSWORD, "Incorrect password")
 DETAILED = WRONG._replace(details=("bind as cn=alice: 49", "no second server"))
 
 
-@pytest.fixture
-def loop() -> Iterator[uvloop.Loop]:
-    made = uvloop.new_event_loop()
-    yield made
-    made.close()
-
-
 def written(
-    loop: uvloop.Loop,
     capfd: pytest.CaptureFixture[str],
     answer: Answer,
     *,
@@ -34,7 +23,7 @@ def written(
     identity = Identity(b"alice", b"imap", b"", None)
     outcome = Outcome(identity, answer, "ldap", Way.MECHANISM, PlayedAsker(), 0.25)
     with json_on_standard_error(verbose=verbose):
-        Journal(loop, successes=successes).note(outcome)
+        Journal(successes=successes).note(outcome)
     return [read_json(line) for line in capfd.readouterr().err.splitlines()]
 
 
@@ -58,7 +47,6 @@ def written(
     ],
 )
 def test_each_verdict_has_its_line_and_details_are_for_debugging(
-    loop: uvloop.Loop,
     capfd: pytest.CaptureFixture[str],
     answer: Answer,
     *,
@@ -66,15 +54,13 @@ def test_each_verdict_has_its_line_and_details_are_for_debugging(
     verbose: bool,
     expected: list[tuple[str, str]],
 ) -> None:
-    lines = written(loop, capfd, answer, successes=successes, verbose=verbose)
+    lines = written(capfd, answer, successes=successes, verbose=verbose)
     assert [(line["level"], line["event"]) for line in lines] == expected
     mark = {"request": "9f3c01-1a", "pid": 4711, "uid": 105}
     assert all(mark.items() <= line.items() for line in lines)
 
 
-def test_a_failure_says_why_in_one_word_and_how_long_it_waited(
-    loop: uvloop.Loop, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (line,) = written(loop, capfd, WRONG)
+def test_a_failure_says_why_in_one_word_and_how_long_it_waited(capfd: pytest.CaptureFixture[str]) -> None:
+    (line,) = written(capfd, WRONG)
     assert (line["cause"], line["wait"], line["way"]) == ("wrong_password", 0.25, "mechanism")
     assert line["reason"] == "Incorrect password"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import pysaslauthd
-from pysaslauthd.commands import check, control
+from pysaslauthd.commands import check, control, top
 from pysaslauthd.config.command_line import DEFAULT_FILE, FLAGS
 from pysaslauthd.config.declared import DECLARED, Declared
 from pysaslauthd.config.ldap_conf import read_ldap_conf
@@ -29,6 +29,7 @@ from pysaslauthd.config.options import (
 from pysaslauthd.config.settings import SettingError
 from pysaslauthd.config.toml_file import read_toml
 from pysaslauthd.core.secret import Secret
+from pysaslauthd.front.metrics import METRICS
 from pysaslauthd.master.activation import inherited_sockets
 from pysaslauthd.master.notify import ServiceManager
 from pysaslauthd.master.supervisor import hold_signals
@@ -291,6 +292,18 @@ class TestPysaslauthctl:
             expected = option_forms(own_parser(each))
             assert len(stated) == len(expected)
             assert all({option[1:] for option in forms} & set(stated) for forms in expected)
+
+    def test_has_every_metric_with_its_labels_and_what_it_is(self) -> None:
+        stated = [(item.head, " ".join(item.text.split())) for item in items(chapter(CONTROL, "METRICS"))]
+        for (head, text), metric in zip(stated, METRICS, strict=True):
+            labels = f" Pq Li {' , '.join(metric.labels)}" if metric.labels else ""
+            assert head == f"Ic {metric.exposed}{labels}"
+            assert text.startswith(f"{metric.kind.capitalize()}. {metric.help}")
+
+    def test_states_the_limits_of_top(self) -> None:
+        (item,) = (item for item in self.COMMANDS if item.head.startswith("Ic top"))
+        limits = f"from {top.SHORTEST_INTERVAL:g} to {top.LONGEST_INTERVAL:.0f}, or {top.DEFAULT_INTERVAL:g}."
+        assert limits in " ".join(item.text.split())
 
     def test_has_every_exit_status(self) -> None:
         stated = [int(item.head) for item in items(chapter(CONTROL, "EXIT STATUS"))]

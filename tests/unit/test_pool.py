@@ -195,37 +195,41 @@ class TestAWorkerOfManyLogins:
             worker.say(messages.encode_result(Result(login.id, answer)))
         assert stage.until(3) == answers[::-1]
 
-    def test_that_says_nothing_is_asked_and_then_killed(
-        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(pool_module, "STALL_LIMIT", 0.05)
+    def test_that_says_nothing_is_asked_and_then_killed(self, stages: list[Stage]) -> None:
         stage = make(stages, concurrency=10)
         worker = stage.worker(1)
         stage.submit()
         worker.hear()
+        now = stage.loop.time()
+        stage.pool.look_for_stalled(now)
+        assert list_of(worker) == []
+        stage.pool.look_for_stalled(now + 2 * pool_module.STALL_LIMIT)
+        assert worker.channel.recv(100) == messages.encode_probe()
+        assert stage.answers == []
+        stage.pool.look_for_stalled(now + 4 * pool_module.STALL_LIMIT)
         assert [(answer.verdict, answer.cause) for answer in stage.until(1)] == [
             (Verdict.UNAVAILABLE, Cause.CRASH)
         ]
         assert ("kill", 1) in stage.asked
-        assert worker.channel.recv(100) == messages.encode_probe()
 
+    @pytest.mark.parametrize("is_heard_in_time", [True, False])
     def test_that_answers_when_it_is_asked_may_take_its_time(
-        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+        self, stages: list[Stage], *, is_heard_in_time: bool
     ) -> None:
-        monkeypatch.setattr(pool_module, "STALL_LIMIT", 0.02)
+        """Also if it answered while we slept, so that the next look comes before its answer is read."""
         stage = make(stages, concurrency=10)
         worker = stage.worker(1)
         stage.submit()
         login = worker.hear()
         worker.channel.setblocking(False)
-        for _ in range(5):
-            for _ in range(2000):
+        now = stage.loop.time()
+        for number in range(1, 11):
+            stage.pool.look_for_stalled(now + 2 * number * pool_module.STALL_LIMIT)
+            with contextlib.suppress(BlockingIOError):
+                assert worker.channel.recv(100) == messages.encode_probe()
+                worker.say(STATUS)
+            if is_heard_in_time:
                 stage.turn()
-                with contextlib.suppress(BlockingIOError):
-                    assert worker.channel.recv(100) == messages.encode_probe()
-                    break
-            worker.say(STATUS)
-            stage.turn()
         worker.say(messages.encode_result(Result(login.id, ACCEPTED)))
         assert stage.until(1) == [ACCEPTED]
         assert stage.asked.count(("kill", 1)) == 0

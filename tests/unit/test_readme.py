@@ -21,6 +21,7 @@ def test_the_settings_and_their_defaults_are_those_of_the_code() -> None:
     expected |= dict.fromkeys(("uncached_services", "proxy_socket", "compare"), "none")
     expected["log_to"] = "`syslog`, and `stderr` in the foreground"
     expected["realms"] = "all"
+    expected["metrics_file"] = "none"
     expected["next_on"] = "`reject`, `unknown`, `unavailable`"
     expected["name_places"] = "5, or `-n` if that is more"
     expected["worker_growth"] = "64MiB"

@@ -64,6 +64,8 @@ uncached_services = [
 most_workers = 7
 worker_growth = "1 GiB"
 worker_share = 5
+metrics_file = "/var/lib/metrics/saslauthd.prom"
+metrics_port = 9797
 """
 """A value for each setting that is not its default."""
 
@@ -112,6 +114,8 @@ MEANT = {
     "most_workers": 7,
     "worker_growth": 1 << 30,
     "worker_share": 5,
+    "metrics_file": Path("/var/lib/metrics/saslauthd.prom"),
+    "metrics_port": 9797,
 }
 
 
