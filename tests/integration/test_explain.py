@@ -155,12 +155,18 @@ class TestShadow:
             (report,) = (each for each in shadowed.statistics() if each["process"] == "front")
             return {name: count for name, count in report.items() if name != "descriptors"}
 
-        before = front()
+        def metrics() -> list[str]:
+            """How many there were of everything that is counted or timed."""
+            told = here(shadowed.run_path, "stats", "--prometheus").out.splitlines()
+            return [line for line in told if "_count{" in line or "_total" in line.partition(" ")[0]]
+
+        before, metrics_before = front(), metrics()
+        assert any("_count{" in line for line in metrics_before)
         for password in (SECRET, WRONG, WRONG, ""):
             assert Explained(shadowed.run_path, "alice", password=password)["cache"] == [
                 "it has no entry; an explanation does not use it"
             ]
-        assert front() == before
+        assert (front(), metrics()) == (before, metrics_before)
 
     def test_says_what_the_cache_has_and_asks_all_the_same(self, shadowed: Daemon) -> None:
         for password in (SECRET, WRONG):
