@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pysaslauthd.master.mux import is_live
 from support import mux, processes, shadow
 from support.accounts import Account
 from support.configured import Configured
@@ -41,7 +42,9 @@ class Explained:
     """What the command printed: texts by part, and the last of them."""
 
     def __init__(self, run_path: Path, *words: str, password: str = "") -> None:
-        wait_until((run_path / "control").exists, "the control socket is there, which comes after mux")
+        wait_until(
+            lambda: is_live(run_path / "control"), "the control socket is there, which comes after mux"
+        )
         given = [TRY] if password else []
         told = here(run_path, "explain", *given, *words, stdin=f"{password}\nnot this line\n")
         assert (told.status, told.error) == (0, "")
@@ -152,12 +155,18 @@ class TestShadow:
             (report,) = (each for each in shadowed.statistics() if each["process"] == "front")
             return {name: count for name, count in report.items() if name != "descriptors"}
 
-        before = front()
+        def metrics() -> list[str]:
+            """How many there were of everything that is counted or timed."""
+            told = here(shadowed.run_path, "stats", "--prometheus").out.splitlines()
+            return [line for line in told if "_count{" in line or "_total" in line.partition(" ")[0]]
+
+        before, metrics_before = front(), metrics()
+        assert any("_count{" in line for line in metrics_before)
         for password in (SECRET, WRONG, WRONG, ""):
             assert Explained(shadowed.run_path, "alice", password=password)["cache"] == [
                 "it has no entry; an explanation does not use it"
             ]
-        assert front() == before
+        assert (front(), metrics()) == (before, metrics_before)
 
     def test_says_what_the_cache_has_and_asks_all_the_same(self, shadowed: Daemon) -> None:
         for password in (SECRET, WRONG):
