@@ -11,6 +11,8 @@ import tty
 from collections.abc import Iterable
 from typing import Any, Self
 
+from pysaslauthd.logs import escaped
+
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"
 """The other screen, without a cursor, empty."""
 
@@ -58,9 +60,12 @@ class Screen:
         self._theirs.close()
 
     def draw(self, lines: Iterable[str]) -> None:
-        """Show as many of ``lines`` as fit, each as far as it fits."""
+        """Show as many of ``lines`` as fit, each as far as it fits. Nothing in them can do anything else to a terminal."""
         width, height = _size()
-        shown = [line[:width] + _REST_OF_LINE for _, line in zip(range(height), lines, strict=False)]
+        fitting = (
+            escaped(line, delimiters="")[:width] for _, line in zip(range(height), lines, strict=False)
+        )
+        shown = [line + _REST_OF_LINE for line in fitting]
         self._write(_HOME + "\r\n".join(shown) + _REST_OF_SCREEN)
 
     def wait(self, seconds: float) -> str:

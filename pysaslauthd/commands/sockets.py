@@ -70,10 +70,12 @@ def _unfit(options: Options, ours: Container[Path]) -> Iterator[str]:
         path = each.asked_socket
         if path is None:
             continue
-        if _real(path) in ours:
+        real = Path(os.path.realpath(path))  # it may be a link itself, which connecting follows
+        if real in ours:
             yield f"{each.row.asks}: {path} is a socket of this daemon, which would ask itself"
         try:
-            _make_sure_of_all_there(path)
+            for place in (path, real):
+                _make_sure_of_all_there(place)
         except UnsafePlaceError as error:
             yield f"{each.row.asks}: {error} and be told passwords"
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 
 from pysaslauthd.commands.control_client import ControlError, show, told
@@ -24,7 +23,8 @@ def run(given: argparse.Namespace) -> None:
     """Print them."""
     families = ask(given)
     if given.prometheus:
-        sys.stdout.write(exposition.as_text(families))
+        for line in exposition.as_text(families).removesuffix("\n").split("\n"):
+            show(line)
     elif given.json:
         print(json.dumps([exposition.as_json(family) for family in families], indent=1))
     else:

@@ -21,6 +21,10 @@ class Secret:
         """The bytes themselves, for the mechanism and for the channel to it."""
         return self._value
 
+    def is_in(self, text: bytes) -> bool:
+        """Whether a text from elsewhere repeats it, and so is not for the log; an empty one is in none."""
+        return bool(self._value) and self._value in text
+
     def __repr__(self) -> str:
         return "Secret(hidden)"
 

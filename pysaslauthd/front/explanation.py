@@ -77,7 +77,7 @@ class Explanations:
             heard.append((ticket, answer))
             for line in _told(ticket, answer, took, has_password=bool(request.password)):
                 yield line
-            if request.password and reason_to_go_on(answer) not in course.chain.next_on:
+            if _is_end(answer, course.chain.next_on, has_password=bool(request.password)):
                 break
         for link in course.chain.links[len(heard) :]:
             yield {"part": link.mechanism.name, "text": "not asked: the matter has ended before"}
@@ -129,6 +129,13 @@ class Explanations:
             return "a close without an answer"
         word = "OK" if answer.verdict is Verdict.ACCEPT else "NO"
         return f"{word} after {answer.delay:g} s" if answer.delay else word
+
+
+def _is_end(answer: Answer, next_on: frozenset[str], *, has_password: bool) -> bool:
+    """Whether no further mechanism would be asked, and without a password: whichever it would be."""
+    if not has_password and (answer.verdict is Verdict.ACCEPT or answer.cause is Cause.ACCOUNT):
+        return False  # a wrong one may be right for the next
+    return reason_to_go_on(answer) not in next_on
 
 
 def request_of(order: Line, limits: Limits) -> Request:

@@ -62,6 +62,7 @@ _CAUSES = {
     pam.PAM_AUTH_ERR: Cause.WRONG_PASSWORD,
     pam.PAM_USER_UNKNOWN: Cause.UNKNOWN_USER,
 }
+_UNFIT_TEXT = b"one that is not shown, as it repeats the password"
 _SAFE_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 _LIBRARY = re.compile(r"r-xp .* ((?:/usr)?/lib(?:64)?/\S+\.so\S*)$", re.MULTILINE)
@@ -256,12 +257,10 @@ class _Authenticator(pam.PamAuthenticator):  # type: ignore[misc]  # python-pam 
         if style == pam.PAM_PROMPT_ECHO_ON:
             return self._login if text == self._user_prompt() else None
         if style in {pam.PAM_TEXT_INFO, pam.PAM_ERROR_MSG}:
-            self.texts.append(text)
+            shown = _UNFIT_TEXT if self._password.is_in(text) else text
+            self.texts.append(shown)
             if self._steps is not None:
-                # What echoes the password is for nobody's eyes.
-                is_fit = not self._password or self._password.reveal() not in text
-                shown = text.decode(errors="replace") if is_fit else "one that is not shown here"
-                self._steps.note(f"message of a module: {shown}")
+                self._steps.note(f"message of a module: {shown.decode(errors='replace')}")
             return None
         raise ValueError(style)
 

@@ -29,8 +29,12 @@ _LINE = re.compile(r"-?(auth|account)\s+(\[[^\]]*\]|\S+)\s+(\S+)", re.IGNORECASE
 
 
 def describe(service: bytes) -> Iterator[str]:
-    """In words: which file counts for ``service``, and the modules of the phases that a login goes through."""
-    name = os.fsdecode(service.lower())  # as libpam has it
+    """In words: which file counts for ``service``, and the modules of the phases that a login goes through.
+
+    This runs as root, and a front that was taken over says what it likes. So, as with libpam, a service is what is behind
+    its last ``/``: no way to look at other files.
+    """
+    name = os.fsdecode(service.lower().rpartition(b"/")[2])
     own, other = _file(name), _file(OTHER)
     if own is not None:
         yield f"service {name}: {own}"
@@ -45,7 +49,14 @@ def describe(service: bytes) -> Iterator[str]:
 
 
 def _file(name: str) -> Path | None:
-    return next((place / name for place in PLACES if (place / name).is_file()), None)
+    return next((place / name for place in PLACES if _is_file(place / name)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its name is too long for one, or this user may not look
+        return False
 
 
 class _Reading:

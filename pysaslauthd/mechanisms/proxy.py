@@ -141,8 +141,7 @@ def understood(reply: bytes, password: Secret) -> Answer:
         return ACCEPTED
     if word != b"NO":
         return unavailable(Cause.BACKEND, "the daemon that was asked says neither OK nor NO")
-    is_telling = password.reveal() in reason
-    return rejected(Cause.WRONG_PASSWORD, "" if is_telling else reason.decode(errors="replace"))
+    return rejected(Cause.WRONG_PASSWORD, "" if password.is_in(reason) else reason.decode(errors="replace"))
 
 
 def inspect(options: Options, _files: SealedFiles) -> Inspection:

@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 
 _SESSION = Path("/proc/self/autogroup")
-"""Many kernels share the processor among sessions first, so that each of our own has a niceness too."""
+"""Many kernels share the processor among sessions first, so that each of our own has a niceness too. Without CAP_SYS_ADMIN, as
+under a service manager's sandbox, all processes together may change one ten times a second."""
 
 
 class Priority:
@@ -20,21 +21,17 @@ class Priority:
     """
 
     def __init__(self, niceness: int) -> None:
-        self._own = self._now = os.getpriority(os.PRIO_PROCESS, 0)
+        self._own = self._process = self._session = os.getpriority(os.PRIO_PROCESS, 0)
         self._low = max(self._own, niceness) if os.geteuid() == 0 else self._own
 
     def set(self, *, yields: bool) -> None:
-        """For the login that comes now."""
+        """For the login that comes now. What the kernel does not let us change is tried again at the next."""
         wanted = self._low if yields else self._own
-        if wanted != self._now and _set(wanted):
-            self._now = wanted
-
-
-def _set(niceness: int) -> bool:
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)
-    except OSError:
-        return False  # root without CAP_SYS_NICE
-    with contextlib.suppress(OSError):
-        _SESSION.write_text(str(niceness))
-    return True
+        if wanted != self._process:
+            with contextlib.suppress(OSError):  # of root without CAP_SYS_NICE
+                os.setpriority(os.PRIO_PROCESS, 0, wanted)
+                self._process = wanted
+        if self._process != self._session:
+            with contextlib.suppress(OSError):
+                _SESSION.write_text(str(self._process))
+                self._session = self._process

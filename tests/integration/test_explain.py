@@ -476,11 +476,11 @@ class TestBeforeAnyMechanism:
 
 
 class TestAChain:
-    @pytest.fixture
-    def daemon(self) -> Iterator[LdapDaemon]:
+    @pytest.fixture(params=["unknown"])
+    def daemon(self, request: pytest.FixtureRequest) -> Iterator[LdapDaemon]:
         dead = f"ldap_servers: {uri_of(free_port())}\nldap_search_base: dc=test\nldap_timeout: 1\n"
         with contextlib.ExitStack() as stack:
-            running = ldap(dead, "-o", "mechanism=shadow,ldap", "-o", "next_on=unknown")
+            running = ldap(dead, "-o", "mechanism=shadow,ldap", "-o", f"next_on={request.param}")
             users = running.directory / "users"
             running.directory.chmod(0o755)
             shadow.write(users, {"alice": SECRET.encode()}).chmod(0o644)
@@ -502,6 +502,13 @@ class TestAChain:
         assert explained["shadow"][-1] == UNDECIDED
         assert explained["ldap"][-1].startswith("nobody can say: backend, ")
         assert explained.verdict == UNDECIDED
+
+    @pytest.mark.parametrize("daemon", ["reject,unavailable"], indirect=True)
+    def test_without_a_password_ends_where_any_would(self, daemon: LdapDaemon) -> None:
+        explained = Explained(daemon.directory, "bob")
+        assert explained["shadow"][-1] == "refused: unknown user, Invalid username"
+        assert explained["ldap"] == ["not asked: the matter has ended before"]
+        assert explained.verdict == "refused: unknown user, Invalid username; a client gets NO"
 
 
 class TestSecrets:

@@ -130,7 +130,9 @@ class TestTexts:
     def test_hold_no_password(self, daemon: PamDaemon, talk: Talk) -> None:
         talk.says((HIDDEN, "secret: "), (HIDDEN, "again: "))
         assert daemon.ask(LOGIN, b"Never-In-A-Log", b"talk") == "OK"
-        daemon.descriptors()
+        talk.says((HIDDEN, "secret: "), (INFO, "you said Never-In-A-Log"), (INFO, "and no more"))
+        assert daemon.ask(LOGIN, b"Never-In-A-Log", b"talk") == "OK"
+        wait_until(lambda: "pam message: and no more" in daemon.log, "what follows is in the log")
         assert "Never-In-A-Log" not in daemon.log
 
 

@@ -43,8 +43,8 @@ def result(code: int = 0, text: bytes = b"") -> bytes:
     return ber.integer(code, ber.ENUMERATED) + ber.element(ber.OCTETS, b"") + ber.element(ber.OCTETS, text)
 
 
-def done(number: int, operation: int = Operation.SEARCH, code: int = 0) -> bytes:
-    return message(number, operation, result(code))
+def done(number: int, operation: int = Operation.SEARCH, code: int = 0, text: bytes = b"") -> bytes:
+    return message(number, operation, result(code, text))
 
 
 def entry(number: int, dn: bytes) -> bytes:

@@ -140,7 +140,8 @@ class TestTheSocketOfAnotherDaemon:
         run_path, link = directory / "run", directory / "link"
         run_path.mkdir()
         link.symlink_to(run_path)
-        for path in (run_path / "mux", link / "mux"):
+        (directory / "last").symlink_to(run_path / "mux")
+        for path in (run_path / "mux", link / "mux", directory / "last"):
             told = f"compare: {path} is a socket of this daemon, which would ask itself"
             assert self.asked(path, run_path) == told
         assert self.asked(run_path / "other", run_path) == ""
@@ -151,5 +152,6 @@ class TestTheSocketOfAnotherDaemon:
         assert self.asked(old / "mux", run_path) == ""
         old.chmod(0o1777)
         told = f"compare: {old} has mode 1777: others than its owner could put another there and be told passwords"
-        for path in (old / "mux", old / "not" / "there" / "mux"):
+        (directory / "last").symlink_to(old / "mux")
+        for path in (old / "mux", old / "not" / "there" / "mux", directory / "last"):
             assert self.asked(path, run_path) == told

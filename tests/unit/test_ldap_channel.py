@@ -186,6 +186,16 @@ class TestAnswers:
 
         run(test)
 
+    def test_of_a_bind_have_no_text_that_repeats_the_password(self, run: Run) -> None:
+        async def test(server: Server) -> None:
+            for text, kept in ((b"secret is no password", b""), (b"no such password", b"no such password")):
+                bind = server.loop.create_task(server.channel.bind(NAME, PASSWORD, 3, LONG))
+                number = (await server.hear()).number
+                await server.say(done(number, Operation.BIND, Code.INVALID_CREDENTIALS, text))
+                assert (await bind)[2:4] == (Code.INVALID_CREDENTIALS, kept)
+
+        run(test)
+
     def test_without_end_are_counted_and_not_kept(self, run: Run) -> None:
         async def test(server: Server) -> None:
             search = server.loop.create_task(server.channel.search(a_search(), LONG))

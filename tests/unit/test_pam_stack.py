@@ -29,6 +29,16 @@ def test_the_first_place_counts_and_small_letters(places: tuple[Path, Path]) -> 
     assert lines(b"imap") == [f"service imap: {first}/imap", "auth required pam_a.so"]
 
 
+def test_no_other_file_can_be_looked_at(places: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "roots").write_text("auth required secret\n")
+    for service in (b"../roots", bytes(tmp_path / "roots"), b"x/../../roots"):
+        assert lines(service) == ["service roots: there is no file of that name, and no other"]
+    (places[0] / "imap").write_text("auth required pam_a.so\n")
+    assert lines(b"../imap")[1:] == ["auth required pam_a.so"]
+    for service in (b"..", b"x/", b"x" * 256):
+        assert lines(service)[0].endswith("there is no file of that name, and no other")
+
+
 def test_other_stands_for_who_has_no_file(places: tuple[Path, Path]) -> None:
     assert lines(b"imap") == ["service imap: there is no file of that name, and no other"]
     (places[1] / "other").write_text("account required pam_deny.so\n")

@@ -34,6 +34,12 @@ def test_a_secret_is_neither_pickled_nor_a_key() -> None:
         {SECRET: 1}  # noqa: B018
 
 
+def test_a_secret_is_found_in_what_repeats_it() -> None:
+    assert SECRET.is_in(b"no hunter2 here")
+    assert not SECRET.is_in(b"hunter 2")
+    assert not Secret(b"").is_in(b"")
+
+
 def test_secrets_compare_by_value_with_secrets_only() -> None:
     assert Secret(b"hunter2") == SECRET
     assert Secret(b"hunter3") != SECRET

@@ -124,11 +124,14 @@ class Channel:
     async def bind(self, dn: bytes, password: Secret, version: int, limit: float) -> Done:
         """Bind; the answer within ``limit`` seconds. Nothing else may be outstanding.
 
+        A text of the server that repeats the password is left out of the answer.
+
         :raises LostError: none, and the connection is closed.
         """
         number = next(self._ids)
         request = codec.encode_bind(number, dn, password, version)
-        return await self._answer(number, self._request(number, request, Operation.BIND, limit))
+        done = await self._answer(number, self._request(number, request, Operation.BIND, limit))
+        return done._replace(text=b"") if password.is_in(done.text) else done
 
     def close(self, reason: str = "closed by us") -> None:
         """End it; who still waits gets a LostError."""

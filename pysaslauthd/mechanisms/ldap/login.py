@@ -226,7 +226,8 @@ class Directory:
         )
         is_unknown = outcome.code == Code.OTHER and any(text in outcome.text for text in _SASL_UNKNOWN)
         # To the client this is no other answer than that to a wrong password.
-        _judge_code(Code.INVALID_CREDENTIALS if is_unknown else outcome.code, outcome.text, login)
+        text = "" if password.is_in(outcome.text.encode()) else outcome.text
+        _judge_code(Code.INVALID_CREDENTIALS if is_unknown else outcome.code, text, login)
         await self._check_group(values, self._ask)
 
     async def _find(self, values: Values) -> "_User":
