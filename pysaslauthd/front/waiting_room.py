@@ -133,14 +133,16 @@ class WaitingRoom:
                 self._queue.take(ticket, now)
                 self._taken = now
                 ticket.taken = time.monotonic()
-                self.waited.observe(ticket.waited)
+                if not ticket.is_to_explain:
+                    self.waited.observe(ticket.waited)
                 self._patience.discard(ticket)
 
     def finished(self, ticket: Ticket, answer: Answer) -> None:
         """No worker has it any more. While the answer is held back, so is its name's place."""
         now = self._loop.time()
         ticket.took = time.monotonic() - ticket.taken
-        self.took.observe(ticket.took)
+        if not ticket.is_to_explain:
+            self.took.observe(ticket.took)
         self._queue.finished(ticket, answer, now)
         if answer.delay:
             self._loop.call_later(answer.delay, self._is_over, ticket)

@@ -26,6 +26,7 @@ from support.packages import need_root
 from support.pam_daemon import PamDaemon
 from support.pam_daemon import ours as pam
 from support.pam_files import PamFiles
+from support.scraped import metrics
 from support.slapd import Slapd
 from support.tcp_ports import free_port, listening
 from support.waiting import wait_until
@@ -152,12 +153,15 @@ class TestShadow:
             (report,) = (each for each in shadowed.statistics() if each["process"] == "front")
             return {name: count for name, count in report.items() if name != "descriptors"}
 
-        before = front()
+        before, counted = front(), metrics(shadowed)
         for password in (SECRET, WRONG, WRONG, ""):
             assert Explained(shadowed.run_path, "alice", password=password)["cache"] == [
                 "it has no entry; an explanation does not use it"
             ]
         assert front() == before
+        after = metrics(shadowed)
+        for name in ("logins_total", "wait_seconds_count", "mechanism_seconds_count"):
+            assert after.since(counted, name) == 0
 
     def test_says_what_the_cache_has_and_asks_all_the_same(self, shadowed: Daemon) -> None:
         for password in (SECRET, WRONG):
