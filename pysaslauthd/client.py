@@ -123,8 +123,12 @@ class _Collected:
             text = decode_reply(self._data)
         except ProtocolError as error:
             raise NoReplyError(0, str(error)) from None
+        if text is None:
+            return None
         # As libsasl decides: the first two bytes.
-        return Reply(text[:2] == b"OK", text) if text is not None else None
+        if text[:2] not in {b"OK", b"NO"}:
+            raise NoReplyError(0, "neither OK nor NO")
+        return Reply(text[:2] == b"OK", text)
 
 
 def connect(connection: socket.socket, path: str | Path, deadline: float) -> None:

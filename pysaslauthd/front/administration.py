@@ -24,6 +24,8 @@ class Administration:
         """Those that are waited for, by their number: why nothing was changed, or nothing."""
         self._level = ""
         self._new_level = asyncio.Event()
+        self._changing_level = asyncio.Lock()
+        """One after the other: of two wishes that come together the master hears the last."""
 
     async def flush(self, order: Line) -> AsyncGenerator[Line, None]:
         """Have the cache forget a login in all services and realms, or all of them."""
@@ -50,11 +52,12 @@ class Administration:
         level = control.text_of(order, "level")
         if level not in logs.LEVELS:
             raise LineError(f"level: expected one of {', '.join(logs.LEVELS)}")
-        before = self._level
-        if level != before:
-            self._master.log_level(logs.LEVELS.index(level))
-        while self._level != level:
-            await self._new_level.wait()
+        async with self._changing_level:
+            before = self._level
+            if level != before:
+                self._master.log_level(logs.LEVELS.index(level))
+            while self._level != level:
+                await self._new_level.wait()
         yield {"level": level, "before": before}
 
     def reloaded(self, number: int, why_not: str) -> None:

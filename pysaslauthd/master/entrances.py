@@ -6,6 +6,7 @@ from typing import NamedTuple
 from pysaslauthd.core.entrance import Access, Entrance
 from pysaslauthd.logs import log
 from pysaslauthd.master.mux import Look, MuxSocket
+from pysaslauthd.master.runpath import RunPathError
 
 
 class Listened(NamedTuple):
@@ -23,6 +24,8 @@ class Entrances:
 
     def __init__(self, listened: tuple[Listened, ...]) -> None:
         self._listened = listened
+        self._broken: list[Listened] = []
+        """On which nobody can listen until they are repaired."""
 
     def __iter__(self) -> Iterator[Listened]:
         return iter(self._listened)
@@ -33,6 +36,7 @@ class Entrances:
         return tuple(
             Entrance(each.mux.socket, each.mux.name, each.access, each.mux.outlives_us, each.is_control)
             for each in self
+            if each not in self._broken
         )
 
     @property
@@ -41,9 +45,16 @@ class Entrances:
         return any(each.mux.outlives_us for each in self)
 
     def repair(self) -> None:
-        """See :class:`MuxSocket`."""
+        """See :class:`MuxSocket`. Without one that administrators come by logins are answered all the same."""
+        self._broken.clear()
         for each in self:
-            each.mux.repair()
+            try:
+                each.mux.repair()
+            except RunPathError as error:
+                if not each.is_control:
+                    raise
+                log.error(f"no control socket: {': '.join(str(error).splitlines())}")
+                self._broken.append(each)
 
     def remove(self) -> None:
         """See :class:`MuxSocket`."""

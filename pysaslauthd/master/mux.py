@@ -120,8 +120,8 @@ class OwnSocket(MuxSocket):
         poll = select.poll()
         poll.register(self.socket, select.POLLRDHUP)
         if poll.poll(0):
-            self.socket.close()
-            self.socket = self._listen()
+            broken, self.socket = self.socket, self._listen()
+            broken.close()
         else:
             self.socket.listen(BACKLOG)
 

@@ -1,6 +1,7 @@
 """``pysaslauthctl`` and the control socket, with a running daemon."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -238,6 +239,16 @@ class TestLogLevel:
         assert lines() == (False, False)
         assert level("debug") == "debug, warning before\n"
         assert lines() == (True, True)
+
+    def test_is_changed_for_each_of_several_who_come_together(self, path: Path) -> None:
+        levels = ("info", "warning", "debug", "warning")
+        with contextlib.ExitStack() as stack:
+            # At once, so that they are there together.
+            asking = [stack.enter_context(connect(path)) for _ in levels]
+            for each, level in zip(asking, levels, strict=True):
+                each.sendall(order(do="log-level", level=level))
+            told = [json.loads(mux.read_to_end(each).splitlines()[0]) for each in asking]
+        assert [each["level"] for each in told] == list(levels)
 
     def test_that_nobody_knows_is_a_usage_error(self, daemon: Daemon, path: Path) -> None:
         assert ctl(daemon.run_path, "log-level", "chatty").status == EXIT_USAGE

@@ -27,6 +27,7 @@ from support.packages import need_root
 from support.pam_daemon import PamDaemon
 from support.pam_daemon import ours as pam
 from support.pam_files import PamFiles
+from support.scraped import metrics
 from support.slapd import Slapd
 from support.tcp_ports import free_port, listening
 from support.waiting import wait_until
@@ -155,18 +156,15 @@ class TestShadow:
             (report,) = (each for each in shadowed.statistics() if each["process"] == "front")
             return {name: count for name, count in report.items() if name != "descriptors"}
 
-        def metrics() -> list[str]:
-            """How many there were of everything that is counted or timed."""
-            told = here(shadowed.run_path, "stats", "--prometheus").out.splitlines()
-            return [line for line in told if "_count{" in line or "_total" in line.partition(" ")[0]]
-
-        before, metrics_before = front(), metrics()
-        assert any("_count{" in line for line in metrics_before)
+        before, counted = front(), metrics(shadowed)
         for password in (SECRET, WRONG, WRONG, ""):
             assert Explained(shadowed.run_path, "alice", password=password)["cache"] == [
                 "it has no entry; an explanation does not use it"
             ]
-        assert (front(), metrics()) == (before, metrics_before)
+        assert front() == before
+        after = metrics(shadowed)
+        for name in ("logins_total", "wait_seconds_count", "mechanism_seconds_count"):
+            assert after.since(counted, name) == 0
 
     def test_says_what_the_cache_has_and_asks_all_the_same(self, shadowed: Daemon) -> None:
         for password in (SECRET, WRONG):

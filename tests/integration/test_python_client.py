@@ -90,11 +90,12 @@ class TestNobodyWhoCanTell:
             thread.join()
         path.unlink()
 
-    def test_an_answer_that_is_none(self, check: Check) -> None:
-        with (
-            FakeDaemon(b"O") as fake,
-            pytest.raises(NoReplyError, match="reply of 1 bytes; expected OK or NO"),
-        ):
+    @pytest.mark.parametrize(
+        ("reply", "what"),
+        [(b"O", "reply of 1 bytes; expected OK or NO"), (b"error: no backend", "neither OK nor NO")],
+    )
+    def test_an_answer_that_is_none(self, check: Check, reply: bytes, what: str) -> None:
+        with FakeDaemon(reply) as fake, pytest.raises(NoReplyError, match=what):
             check("x", "x", path=fake.mux)
 
     def test_no_answer_in_time(self, check: Check) -> None:

@@ -87,6 +87,26 @@ class TestTheNextPlan:
             made([directory / "a" / "x", directory / "link" / "x"])
 
 
+class TestTheControlSocket:
+    def test_that_cannot_be_repaired_keeps_no_login_from_being_answered(self, directory: Path) -> None:
+        away, control = directory / "away", directory / "away" / "control"
+        away.mkdir()
+        entrances = sockets.made([], (), control=control)
+        both = Entrances((*made([directory / "mux"]), *entrances))
+        for each in both:
+            each.mux.socket.shutdown(socket.SHUT_RDWR)
+        away.rename(directory / "elsewhere")
+        for _ in range(2):
+            both.repair()
+            assert [each.name for each in both.for_a_front] == [str(directory / "mux")]
+            assert is_live(directory / "mux")
+        (directory / "elsewhere").rename(away)
+        both.repair()
+        assert [each.is_control for each in both.for_a_front] == [False, True]
+        assert is_live(control)
+        both.give_up(Entrances(()))
+
+
 class TestChange:
     def test_does_not_touch_what_is_not_ours(self, directory: Path) -> None:
         mux = OwnSocket(directory / "a", Look())

@@ -197,6 +197,20 @@ class TestOwnSocket:
         assert not mux.path.exists()
         mux.socket.close()
 
+    def test_that_cannot_be_repaired_now_is_later(self, directory: Path) -> None:
+        (directory / "a").mkdir()
+        mux = OwnSocket(directory / "a" / "mux")
+        mux.socket.shutdown(socket.SHUT_RDWR)
+        (directory / "a").rename(directory / "b")
+        for _ in range(2):
+            with pytest.raises(RunPathError, match="could not bind to socket"):
+                mux.repair()
+        (directory / "b").rename(directory / "a")
+        mux.repair()
+        assert is_live(mux.path)
+        mux.remove()
+        mux.socket.close()
+
     def test_of_a_killed_daemon_is_replaced(self, directory: Path) -> None:
         with socket.socket(socket.AF_UNIX) as stale:
             stale.bind(str(directory / "mux"))
