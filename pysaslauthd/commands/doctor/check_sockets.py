@@ -199,7 +199,9 @@ def _shut_out(scene: Scene, stop: Obstacle, person: Person, unit: str) -> Findin
     return problem(
         "directory-shut",
         text,
-        f"# a run path that does not lead through {place.path} is better than to have everybody pass it:",
+        cures.comment(
+            f"a run path that does not lead through {place.path} is better than to have everybody pass it:"
+        ),
         f"chmod a+x {cures.quoted(place.path)}",
         *restart,
     )
@@ -210,7 +212,9 @@ def _shut(scene: Scene, directory: Place, group: str) -> tuple[str, ...]:
     path = directory.path
     if directory.mode & stat.S_ISVTX or len(path.parts) < 3 or path.parent in _SYSTEMS_OWN:
         return (
-            f"# {path} is others' too: give the daemon a run path of its own by -m, such as {DEFAULT_RUN_PATH}",
+            cures.comment(
+                f"{path} is others' too: give the daemon a run path of its own by -m, such as {DEFAULT_RUN_PATH}"
+            ),
         )
     return scene.cures.give_to_group(path, group)
 
