@@ -10,6 +10,7 @@ import pytest
 from pysaslauthd.commands.doctor import cures
 from pysaslauthd.commands.doctor.accounts import Person, accounts_of
 from pysaslauthd.commands.doctor.check_sockets import check_sockets
+from pysaslauthd.commands.doctor.listeners import Listener
 from pysaslauthd.commands.doctor.own import Own, own_of
 from pysaslauthd.commands.doctor.programs import clients_of
 from pysaslauthd.commands.doctor.scene import scene_of
@@ -95,3 +96,29 @@ def test_a_group_that_is_missing_is_made_first(root: Path) -> None:
     ):
         assert lines[0] == "groupadd -f -r sasl"
     assert "groupadd" not in tools.give_to_group(Path("/run/saslauthd"), "igor")[0]
+
+
+def test_the_first_process_is_never_killed(root: Path) -> None:
+    """With ``pysaslauthd.socket`` running and another run path (``-m``), systemd listens where clients ask."""
+    (root / "run/systemd/system").mkdir(parents=True)
+    (root / "usr/lib/systemd/system").mkdir(parents=True)
+    (root / "usr/lib/systemd/system/pysaslauthd.service").touch()
+    (root / "etc/imapd.conf").write_text("sasl_pwcheck_method: saslauthd\n")
+    tree = Tree(root)
+    accounts = accounts_of(tree)
+    own, _ = own_of(tree, accounts, ("-a", "pam", "-m", "/run/another"))
+    scene = scene_of(tree, own._replace(is_machine=True), accounts, clients_of(tree), ())
+    (asked,) = scene.asked
+    systemd = Listener(1, 0, "systemd", is_ours=False)
+    held = asked._replace(spot=asked.spot._replace(listener=systemd))
+    found = {each.id: each.cure for each in check_sockets(scene._replace(asked=(held,)))}
+    assert found["held-elsewhere"] == (
+        "systemctl disable --now pysaslauthd.socket",
+        "systemctl restart pysaslauthd",
+    )
+    assert found["another-daemon"][0] == "systemctl disable --now pysaslauthd.socket"
+    assert "systemctl restart pysaslauthd" in found["another-daemon"]
+
+    strange = held._replace(spot=held.spot._replace(listener=systemd._replace(program="/sbin/tini")))
+    for each in check_sockets(scene._replace(asked=(strange,))):
+        assert not any(line.startswith("kill") for line in each.cure)

@@ -22,6 +22,9 @@ from pysaslauthd.master.mux import Look
 _USUAL_RUN_PATHS = {DEFAULT_RUN_PATH, Path("/var/run/saslauthd")}
 """What ``pysaslauthctl`` takes without being told, and Debian's name for it."""
 
+DEFAULT_SOCKETS = {each / SOCKET_NAME for each in _USUAL_RUN_PATHS}
+"""That of the packages' unit, by both of its names."""
+
 STARTERS = (Path("/etc/default/pysaslauthd"), Path("/etc/sysconfig/pysaslauthd"))
 """What says, on Debian and on Red Hat, how the packages' service is started."""
 
@@ -148,10 +151,10 @@ def own_of(tree: Tree, accounts: Accounts, words: Sequence[str]) -> tuple[Own, l
         sockets = _default_sockets()
         found = [problem("unknown-name", text, _check(own)) for text in str(error).splitlines()]
         return own._replace(sockets=sockets), found
-    return own._replace(sockets=sockets), _of_configuration(tree, own, effective)
+    return own._replace(sockets=sockets), _of_configuration(tree, accounts, own, effective)
 
 
-def _of_configuration(tree: Tree, own: Own, effective: Effective) -> list[Finding]:
+def _of_configuration(tree: Tree, accounts: Accounts, own: Own, effective: Effective) -> list[Finding]:
     """What ``--check`` says; it looks at this machine and no other."""
     if not tree.is_machine:
         return []
@@ -159,9 +162,16 @@ def _of_configuration(tree: Tree, own: Own, effective: Effective) -> list[Findin
     if not errors and not warnings:
         return [fine("configuration", "nothing is wrong with the configuration")]
     return [
-        *(problem("configuration", text, _check(own)) for text in errors),
+        *(problem("configuration", text, *_cure(text, tree, accounts, own)) for text in errors),
         *(warning("configuration", text) for text in warnings),
     ]
+
+
+def _cure(text: str, tree: Tree, accounts: Accounts, own: Own) -> tuple[str, ...]:
+    """The daemon makes its run directory, but none above it."""
+    if text.endswith(f"{own.run_path.parent} is no directory") and not own.run_path.parent.exists():
+        return cures.Cures(tree, accounts).make_directory(own.run_path, accounts.sasl_group(None))
+    return (_check(own),)
 
 
 def _check(own: Own) -> str:
