@@ -116,6 +116,12 @@ def test_the_lines_of_the_readme(machine: Machine) -> None:
     assert ask(machine) == "OK"
 
 
+def test_it_can_be_removed_whatever_its_file_says(machine: Machine) -> None:
+    install(machine, "pysaslauthd")
+    machine.shell(f"echo 'OPTIONS=-x' >>{DEFAULT}; dpkg --remove pysaslauthd")
+    assert not machine.has("/usr/sbin/pysaslauthd")
+
+
 def test_the_owner_and_mode_that_the_administrator_gave_the_directory_count(machine: Machine) -> None:
     machine.shell("groupadd mailers; rmdir /run/saslauthd; dpkg-statoverride --remove /var/run/saslauthd")
     machine.shell("dpkg-statoverride --add root mailers 0750 /run/saslauthd")
