@@ -81,6 +81,11 @@ class Plan(NamedTuple):
     fault: str = ""
     """Why no login is possible, if that is so from the start."""
 
+    @property
+    def impossible(self) -> str:
+        """The same as a sentence."""
+        return f"no login is possible: {self.fault}" if self.fault else ""
+
     def close(self) -> None:
         """Give the copies of files up: no process will be started with them any more."""
         for files in self.files:

@@ -29,9 +29,9 @@ class Readiness:
     def __init__(self, pipe: int | None = None) -> None:
         self._pipe = pipe
 
-    def ready(self) -> None:
-        """Logins are answered."""
-        self._report(Outcome(0, ""))
+    def ready(self, remark: str = "") -> None:
+        """Logins are answered; ``remark`` is what whoever waits should know all the same."""
+        self._report(Outcome(0, remark))
 
     def failed(self, status: int, text: str) -> None:
         """They will not be; ``text`` says why."""

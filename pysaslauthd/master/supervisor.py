@@ -179,9 +179,7 @@ class Supervisor:
             return "starting"
         if self._current is None or not self._current.is_ready:
             return f"no login is answered until a new front is ready: {self._trouble}"
-        what = f"answering logins: {self._plan.summary}"
-        if self._plan.fault:
-            what = f"no login is possible: {self._plan.fault}"
+        what = self._plan.impossible or f"answering logins: {self._plan.summary}"
         why = self._known.not_reloaded
         return f"{what}; not reloaded: {why}" if why else what
 
@@ -195,7 +193,7 @@ class Supervisor:
     def _advance_startup(self, now: float, ends: float) -> None:
         if self._current is not None and self._current.is_ready:
             self._startup_ends = None
-            self._readiness.ready()
+            self._readiness.ready(self._plan.impossible)
             self._manager.ready()
             if self._reloads.is_wanted:
                 self._announce_reload()

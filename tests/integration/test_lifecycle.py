@@ -81,6 +81,19 @@ class TestInTheBackground:
         assert place.ask(WRONG) == "NO"
         place.stop()
 
+    def test_who_starts_it_is_told_why_no_login_is_possible(self, place: Place) -> None:
+        missing = place.directory / "saslauthd.conf"
+        words = ["-a", "ldap", "-O", str(missing), "-m", str(place.run), "-o", "syslog_socket="]
+        result = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=60, check=False)
+        assert (result.returncode, text(result)) == (
+            0,
+            [
+                f"no login is possible: Could not open saslauthd config file: {missing} (No such file or directory)"
+            ],
+        )
+        assert place.ask() == "-"
+        place.stop()
+
     def test_the_files_are_the_originals(self, place: Place) -> None:
         umask = os.umask(0o022)
         try:

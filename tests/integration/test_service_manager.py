@@ -153,7 +153,8 @@ class TestAReload:
             daemon.configure(NOBODY_THERE)
             daemon.reload()
             by_path.wait("READY", 3)
-            assert "not reloaded" not in by_path.wait_status("answering")
+            # The status follows.
+            wait_until(lambda: "not reloaded" not in by_path.wait_status("answering"), "all is well again")
 
     def test_mends_a_start_that_lets_nobody_log_in(self, by_path: Manager) -> None:
         with self._ldap(by_path, "ldap_timeout: abc\n") as daemon:
