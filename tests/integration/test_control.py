@@ -240,7 +240,7 @@ class TestLogLevel:
         assert level("debug") == "debug, warning before\n"
         assert lines() == (True, True)
 
-    def test_is_changed_for_each_of_several_who_come_together(self, daemon: Daemon, path: Path) -> None:
+    def test_is_changed_for_each_of_several_who_come_together(self, path: Path) -> None:
         levels = ("info", "warning", "debug", "warning")
         with contextlib.ExitStack() as stack:
             # At once, so that they are there together.

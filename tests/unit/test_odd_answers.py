@@ -1,8 +1,9 @@
-"""What a front that was taken over says to an administrator does nothing to his terminal."""
+"""What a front that was taken over, or of another version, says to an administrator does nothing to his terminal, and is no bug of ours."""
 
 import pytest
 
 from pysaslauthd.commands import control
+from pysaslauthd.commands.control import EXIT_FAILED
 from pysaslauthd.commands.screen import Screen
 from pysaslauthd.core.control import encode
 from pysaslauthd.front import exposition
@@ -30,3 +31,28 @@ def test_no_form_of_the_metrics_passes_it_on(form: str, capsys: pytest.CaptureFi
     assert "rm -rf" in out
     if form == "--prometheus":
         assert out == exposition.as_text(families).replace(HOSTILE, SHOWN)
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("status", b'{"version": "2.0"}'),
+        ("flush", b'{"forgotten_logins": 1}'),
+        ("explain alice", b'{"part": [], "text": "x"}'),
+        ("explain alice", b'{"part": "x", "text": "\\ud800"}'),
+        ("explain alice", b'{"part": "x", "verdict": "perhaps"}'),
+        (
+            "stats --prometheus",
+            b'{"name": "x", "kind": "gauge", "help": "", "labels": [], "samples": [{"labels": {}, "value": NaN}]}',
+        ),
+    ],
+)
+def test_what_is_not_understood_is_said_in_a_line(
+    command: str, line: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeDaemon(sends(line + b"\n" + encode({"end": True})), fields=0) as fake:
+        assert control.main(["--socket", str(fake.mux), *command.split()]) == EXIT_FAILED
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(
+        "pysaslauthctl: the daemon's answer is not understood, it may be of another version ("
+    )
