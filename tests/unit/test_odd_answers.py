@@ -2,7 +2,7 @@
 
 import pytest
 
-from pysaslauthd.commands import control
+from pysaslauthd.commands import control, control_client
 from pysaslauthd.commands.control import EXIT_FAILED
 from pysaslauthd.commands.screen import Screen
 from pysaslauthd.core.control import encode
@@ -56,3 +56,13 @@ def test_what_is_not_understood_is_said_in_a_line(
     assert told.startswith(
         "pysaslauthctl: the daemon's answer is not understood, it may be of another version ("
     )
+
+
+def test_an_answer_without_end_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(control_client, "MOST_BYTES", 1000)
+    line = encode(exposition.as_json(Family(CACHE_HITS, (Sample((), 2),))))
+    with FakeDaemon(sends(line * 1000), fields=0) as fake:
+        assert control.main(["--socket", str(fake.mux), "stats"]) == EXIT_FAILED
+        assert capsys.readouterr().err == f"pysaslauthctl: {fake.mux}: not understood: more than 1000 bytes\n"
