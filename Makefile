@@ -21,11 +21,11 @@ check: $(INSTALLED_TEST)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q tests/unit/test_import_rule.py
 
 test: $(INSTALLED_TEST)
 	@packaging/test-packages.sh
-	$(BIN)/pytest
+	@tests/run.sh $(BIN)/pytest
 
 bench: $(INSTALLED_TEST)
 	@packaging/test-packages.sh
@@ -37,6 +37,9 @@ soak: $(INSTALLED_TEST)
 
 deb: $(WHEELS)
 	packaging/build-deb.sh $(WHEELS) dist
+
+rpm: $(WHEELS)
+	packaging/build-rpm.sh $(WHEELS) dist $(PYTHON)
 
 $(WHEELS): packaging/requirements.txt
 	packaging/wheels.sh $(PYTHON) $(WHEELS)

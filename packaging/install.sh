@@ -9,10 +9,11 @@ set -eu
 family=$1 python=$2 wheels=$3 destination=$4
 top=$(dirname "$0")/..
 library=/usr/lib/pysaslauthd
+initscripts=${INITSCRIPTS:-/etc/init.d}
 
 case $family in
-debian) defaults=/etc/default initscripts=/etc/init.d units=/lib/systemd/system variant=default ;;
-redhat) defaults=/etc/sysconfig initscripts=/etc/rc.d/init.d units=/usr/lib/systemd/system variant=sysconfig ;;
+debian) defaults=/etc/default units=/lib/systemd/system variant=default ;;
+redhat) defaults=/etc/sysconfig units=/usr/lib/systemd/system variant=sysconfig ;;
 *) echo "install.sh: the family is debian or redhat, not $family" >&2 && exit 64 ;;
 esac
 
@@ -95,9 +96,24 @@ install_service() {
     put_localised ldap-without-root.conf /usr/share/pysaslauthd/ldap-without-root.conf
 }
 
+# What other programs are told of us. Jail and policies are for who wants them, and count nowhere by being there.
+install_around() {
+    put 644 packaging/completion/pysaslauthd.bash /usr/share/bash-completion/completions/pysaslauthd
+    for name in testpysaslauthd pysaslauthctl; do
+        ln -s pysaslauthd "$destination/usr/share/bash-completion/completions/$name"
+    done
+    put 644 packaging/fail2ban/filter.d/pysaslauthd.conf /etc/fail2ban/filter.d/pysaslauthd.conf
+    put 644 packaging/fail2ban/jail.d/pysaslauthd.conf /usr/share/pysaslauthd/fail2ban/jail.d/pysaslauthd.conf
+    put 644 packaging/apparmor/usr.sbin.pysaslauthd /usr/share/pysaslauthd/apparmor/usr.sbin.pysaslauthd
+    for file in pysaslauthd.te pysaslauthd.fc; do
+        put 644 "packaging/selinux/$file" "/usr/share/pysaslauthd/selinux/$file"
+    done
+}
+
 install_libraries
 install_ours
 install_launchers
 install_manual
 install_service
+install_around
 put 644 packaging/pysaslauthd.toml /etc/pysaslauthd.toml

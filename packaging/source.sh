@@ -6,6 +6,7 @@ wheels=$1 directory=$2
 top=$(dirname "$0")/..
 
 mkdir -p "$directory"
-(cd "$top" && tar -c --exclude __pycache__ CHANGELOG.md LICENSE README.md SECURITY.md initscripts packaging \
+(cd "$top" && tar -c --exclude __pycache__ CHANGELOG.md LICENSE Makefile README.md SECURITY.md initscripts packaging \
     pyproject.toml pysaslauthd systemd) | tar -x -C "$directory"
-cp -r "$wheels" "$directory/wheels"
+mkdir -p "$directory/build"
+cp -r "$wheels" "$directory/build/wheels"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pysaslauthd import __version__
 from pysaslauthd.commands import explain, stats, top
 from pysaslauthd.commands.control_client import ControlError, NoDaemonError, show, told
+from pysaslauthd.commands.doctor import command as doctor
 from pysaslauthd.config.options import DEFAULT_RUN_PATH
 from pysaslauthd.core.control import CONTROL_NAME, Line, as_text
 from pysaslauthd.logs import LEVELS, describe, escaped
@@ -169,6 +170,7 @@ SUBCOMMANDS = (
         "log-level", "have more or less in the log, until the next restart", _log_level, _log_level_arguments
     ),
     Subcommand("explain", "how a login goes, step by step", _explain, explain.add_arguments),
+    Subcommand("doctor", doctor.EXPLANATION, doctor.run, doctor.add_arguments),
 )
 """All, in the order of the usage text."""
 

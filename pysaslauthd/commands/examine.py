@@ -31,13 +31,18 @@ def check(configuration: Configuration) -> int:
         effective = configuration.read()
     except OptionError as error:
         return _told(str(error).splitlines(), [])
+    return _told(*complaints(effective))
+
+
+def complaints(effective: Effective) -> tuple[list[str], list[str]]:
+    """What is wrong and what is weak about what a start would read, as lines."""
     report = _Report(effective)
     report.add_places()
     report.add_sockets()
     report.add_metrics()
     report.add_weak()
     report.add_mechanism()
-    return _told(report.errors, report.warnings)
+    return report.errors, report.warnings
 
 
 def _told(errors: list[str], warnings: list[str]) -> int:

@@ -35,12 +35,19 @@ class Wanted(NamedTuple):
     table: SocketTable
 
 
-def wanted(options: Options) -> tuple[Wanted, ...]:
-    """The sockets that the settings ask for.
+class Names(NamedTuple):
+    """How the numbers of users and groups are found; each raises KeyError for a name that nobody has."""
+
+    user: Callable[[str], int]
+    group: Callable[[str], int]
+
+
+def wanted(options: Options, names: Names | None = None) -> tuple[Wanted, ...]:
+    """The sockets that the settings ask for, with this machine's ``names`` or others.
 
     :raises UnknownNameError: there is no such user or group, two are the same by a link, or another daemon's may not be asked.
     """
-    lookup = _Lookup()
+    lookup = _Lookup(names or Names(_user, _group))
     tables = options.sockets or (SocketTable(),)
     sockets = tuple(lookup.wanted(table, options.default_socket) for table in tables)
     seen: dict[Path, Wanted] = {}
@@ -170,7 +177,8 @@ def _real(path: Path) -> Path:
 class _Lookup:
     """Looks up all names, and gathers those that nobody has."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Names) -> None:
+        self._names = names
         self.errors: list[str] = []
 
     def wanted(self, table: SocketTable, default: Path) -> Wanted:
@@ -179,8 +187,8 @@ class _Lookup:
         return Wanted(
             table.path or default,
             Look(
-                self._number(table, "owner", table.owner, _user),
-                self._number(table, "group", table.group, _group),
+                self._number(table, "owner", table.owner, self._names.user),
+                self._number(table, "group", table.group, self._names.group),
                 table.mode,
             ),
             Access(users, groups) if table.allow_users or table.allow_groups else None,
@@ -189,12 +197,13 @@ class _Lookup:
 
     def _users(self, table: SocketTable) -> frozenset[int]:
         return frozenset(
-            self._number(table, "allow_users", name, _user) for name in sorted(table.allow_users)
+            self._number(table, "allow_users", name, self._names.user) for name in sorted(table.allow_users)
         )
 
     def _groups(self, table: SocketTable) -> frozenset[int]:
         return frozenset(
-            self._number(table, "allow_groups", name, _group) for name in sorted(table.allow_groups)
+            self._number(table, "allow_groups", name, self._names.group)
+            for name in sorted(table.allow_groups)
         )
 
     def _number(self, table: SocketTable, key: str, name: str | None, find: Callable[[str], int]) -> int:
@@ -205,7 +214,7 @@ class _Lookup:
         try:
             return find(name)
         except KeyError:
-            kind = "group" if find is _group else "user"
+            kind = "user" if find is self._names.user else "group"
             self.errors.append(f"{table.origin_of(key)}: socket.{key}: no {kind} {name} here")
             return UNCHANGED
 

@@ -62,6 +62,7 @@ class Explanations:
     async def command(self, order: Line) -> AsyncGenerator[Line, None]:
         """See the module."""
         request = request_of(order, self._limits)
+        order.clear()  # of the password
         course = self._gate.course(request)
         for part, text in self._beginning(request, course):
             yield {"part": part, "text": text}

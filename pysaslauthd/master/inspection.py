@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pysaslauthd import logs
 from pysaslauthd.master import process
@@ -28,6 +29,42 @@ _LARGEST_REPORT = 1 << 20
 Inspect = Callable[[SealedFiles], Inspection]
 
 
+def asked(
+    files: SealedFiles, question: Callable[[SealedFiles], object], rights: Rights, limit: float
+) -> Any | None:
+    """What ``question`` answers in a process of its own with these rights, as JSON has it.
+
+    None if that process died or took longer than ``limit`` seconds, or said too much.
+
+    :raises OSError: no process to be had.
+    """
+    read, write = os.pipe()
+    try:
+        try:
+            role = Role(
+                "pysasl-check", rights, (write, *files.descriptors), lambda: _tell(write, question(files))
+            )
+            pid = process.start(role)
+        finally:
+            os.close(write)
+        try:
+            said = _read_all(read, limit)
+        finally:
+            os.kill(pid, signal.SIGKILL)  # which a process that has ended does not mind
+            os.waitpid(pid, 0)
+    finally:
+        os.close(read)
+    try:
+        return json.loads(said)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _tell(pipe: int, said: object) -> None:
+    with os.fdopen(pipe, "wb") as stream:
+        stream.write(json.dumps(said).encode())
+
+
 def inspected(files: SealedFiles, inspect: Inspect, rights: Rights) -> Inspection:
     """Copy the further files that ``inspect`` asks for, until it asks for none; what it said in the end."""
     for _ in range(MOST_ROUNDS):
@@ -41,40 +78,23 @@ def inspected(files: SealedFiles, inspect: Inspect, rights: Rights) -> Inspectio
 
 
 def _ask(files: SealedFiles, inspect: Inspect, rights: Rights) -> Inspection:
-    read, write = os.pipe()
     try:
-        try:
-            role = Role(
-                "pysasl-check", rights, (write, *files.descriptors), lambda: _report(write, files, inspect)
-            )
-            pid = process.start(role)
-        finally:
-            os.close(write)
-        try:
-            report = _read_all(read)
-        finally:
-            os.kill(pid, signal.SIGKILL)  # which a process that has ended does not mind
-            os.waitpid(pid, 0)
+        return _decoded(asked(files, lambda copies: _report(copies, inspect), rights, LIMIT))
     except OSError as error:
         return Inspection(errors=(f"the configuration cannot be inspected: {error.strerror}",))
-    finally:
-        os.close(read)
-    return _decoded(report)
 
 
-def _report(pipe: int, files: SealedFiles, inspect: Inspect) -> None:
+def _report(files: SealedFiles, inspect: Inspect) -> object:
     try:
         found = inspect(files)
     except Exception as error:  # noqa: BLE001  (a bug must not pass for a good configuration)
         found = Inspection(errors=(f"internal error: {logs.describe(error)}",))
-    further = [os.fspath(path) for path in found.further]
-    with os.fdopen(pipe, "wb") as stream:
-        stream.write(json.dumps([found.errors, found.warnings, further]).encode())
+    return [found.errors, found.warnings, [os.fspath(path) for path in found.further]]
 
 
-def _read_all(pipe: int) -> bytes:
+def _read_all(pipe: int, limit: float) -> bytes:
     """All until the end of file, a limit of bytes or the limit of time."""
-    ends = time.monotonic() + LIMIT
+    ends = time.monotonic() + limit
     report = b""
     while len(report) < _LARGEST_REPORT:
         if not select.select([pipe], [], [], max(0.0, ends - time.monotonic()))[0]:
@@ -86,11 +106,11 @@ def _read_all(pipe: int) -> bytes:
     return report
 
 
-def _decoded(report: bytes) -> Inspection:
+def _decoded(report: Any | None) -> Inspection:
     try:
-        errors, warnings, further = json.loads(report)
+        errors, warnings, further = report  # type: ignore[misc]  # which None is an error of, too
         return Inspection(_texts(errors), _texts(warnings), tuple(map(Path, _texts(further))))
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         return Inspection(errors=(f"the process that inspects the configuration died, or took {LIMIT:g} s",))
 
 

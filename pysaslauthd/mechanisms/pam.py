@@ -13,6 +13,7 @@ import contextlib
 import os
 import pwd
 import re
+import syslog
 from collections.abc import Iterator
 from ctypes import CDLL, CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_uint, c_void_p, cast, memmove, sizeof
 from pathlib import Path
@@ -27,6 +28,7 @@ from pysaslauthd.config.options import Options
 from pysaslauthd.core.answer import ACCEPTED, Answer, Cause, Verdict
 from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
+from pysaslauthd.logs import IDENT
 from pysaslauthd.mechanisms import pam_stack
 from pysaslauthd.mechanisms.steps import Steps
 from pysaslauthd.sealed import SealedFiles
@@ -293,6 +295,8 @@ class Worker:
     def __init__(self, options: Options, _files: SealedFiles) -> None:
         # python-pam would make PAM_TTY of it.
         os.environ.pop("DISPLAY", None)
+        # What modules log is by saslauthd, as it always was: else it would be by the interpreter.
+        syslog.openlog(IDENT, syslog.LOG_PID, syslog.LOG_AUTH)
         self._default_service = os.fsencode(options.settings.service)
         self._authenticator = _Authenticator()
 

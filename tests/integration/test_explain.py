@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pysaslauthd.master.mux import is_live
 from support import mux, processes, shadow
 from support.accounts import Account
 from support.configured import Configured
@@ -42,7 +43,9 @@ class Explained:
     """What the command printed: texts by part, and the last of them."""
 
     def __init__(self, run_path: Path, *words: str, password: str = "") -> None:
-        wait_until((run_path / "control").exists, "the control socket is there, which comes after mux")
+        wait_until(
+            lambda: is_live(run_path / "control"), "the control socket is there, which comes after mux"
+        )
         given = [TRY] if password else []
         told = here(run_path, "explain", *given, *words, stdin=f"{password}\nnot this line\n")
         assert (told.status, told.error) == (0, "")

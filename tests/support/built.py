@@ -7,7 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from support import guides
 from support.machine import Layer, Machine, debian, layer
+from support.packages import need_root
 from support.unpacked import CACHE
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +17,10 @@ ROOT = Path(__file__).parents[2]
 LOWER = "0.0.9"
 """The version of the packages that are built to be upgraded."""
 
-_TOOLS = ("build-essential", "debhelper", "lintian", "python3-pip")
+GUIDE = "debian-package"
+"""Of the README: how a Debian package is built and installed."""
+
+_MAKE, *INSTALL = guides.blocks(GUIDE)[1].text.splitlines()
 _PLACE = "packages"
 _LIMIT = 300.0
 
@@ -24,20 +29,25 @@ _BUILD = f"""
 export DEBFULLNAME="A test" DEBEMAIL=test@example.com
 cp -r /source /tmp/source
 cd /tmp/source
-packaging/build-deb.sh wheels /{_PLACE}
+touch build/wheels
+{_MAKE}
+make rpm
+mv dist /{_PLACE}
 sed -i 's/^__version__ = .*/__version__ = "{LOWER}"/' pysaslauthd/__init__.py
-packaging/build-deb.sh wheels /{_PLACE}/lower
+make deb rpm
+mv dist /{_PLACE}/lower
 rm -r /tmp/source
 """
 
 
 def builder() -> Layer:
     """A Debian with all that building needs."""
-    return debian(*_TOOLS)
+    return debian(*guides.packages(GUIDE), "lintian", "rpm")
 
 
 def packages() -> Path:
     """The directory of the packages; those of a lower version are in ``lower`` in it."""
+    need_root()
     with tempfile.TemporaryDirectory(prefix="psd-source-") as scratch:
         source = Path(scratch) / "source"
         _call("source.sh", wheels(), source)

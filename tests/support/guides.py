@@ -8,9 +8,8 @@ the commands before printed, and ``text guide=postfix from=log`` in the log, eac
 import contextlib
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from support.devlog import DevLog
 from support.machine import Machine
 from support.waiting import wait_until
 
@@ -21,6 +20,13 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _INSTALL = "apt install "
+
+
+class Log(Protocol):
+    """What the programs of the machine have logged: a DevLog, or a journal."""
+
+    @property
+    def text(self) -> str: ...
 
 
 class Block(NamedTuple):
@@ -63,7 +69,7 @@ def packages(guide: str) -> list[str]:
     return [word for line in lines for word in line.removeprefix(_INSTALL).split()]
 
 
-def follow(guide: str, machine: Machine, log: DevLog) -> list[Claim]:
+def follow(guide: str, machine: Machine, log: Log) -> list[Claim]:
     """Do there what it says, on a machine with its packages. A command that fails is a failure."""
     claims: list[Claim] = []
     printed = ""
@@ -80,7 +86,7 @@ def follow(guide: str, machine: Machine, log: DevLog) -> list[Claim]:
     return claims
 
 
-def _claim(line: str, printed: str, log: DevLog | None) -> Claim:
+def _claim(line: str, printed: str, log: Log | None) -> Claim:
     if log is None:
         return Claim(line, printed)
     with contextlib.suppress(TimeoutError):

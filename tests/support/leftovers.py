@@ -3,10 +3,13 @@
 from support.machine import Machine
 
 _ELSEWHERE = (
-    *("/dev", "/home", "/packages", "/proc", "/sys", "/tmp"),
-    *("/var/cache", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/rpm", "/var/log"),
+    *("/dev", "/home", "/packages", "/proc", "/root/.rpmdb", "/sys", "/tmp"),
+    *("/var/cache", "/var/lib/apt", "/var/lib/dpkg", "/var/log"),
 )
 """What is no file of a machine, what a test itself does, and what package managers write about themselves."""
+
+USERS = tuple(f"/etc/{name}{end}" for name in ("group", "gshadow", "passwd", "shadow") for end in ("", "-"))
+"""Where users and groups are, which packages leave."""
 
 
 class Inventory:

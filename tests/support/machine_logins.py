@@ -38,6 +38,17 @@ ldap_search_base: dc=example,dc=org
 ldap_filter: (cn=%u)
 """
 
+_LOG_IN = """
+import smtplib, sys
+server = smtplib.SMTP("127.0.0.1", 25, local_hostname="client.example", timeout=60)
+server.ehlo()
+server.user, server.password = sys.argv[1:]
+try:
+    print(server.auth("PLAIN", server.auth_plain)[0])
+except smtplib.SMTPAuthenticationError as error:
+    print(error.smtp_code)
+"""
+
 
 def add_user(machine: Machine) -> None:
     """Somebody with an account, for pam and shadow. The hash is a cheap one: it is not what is tested."""
@@ -61,3 +72,9 @@ def ask(
     """What testsaslauthd is told, ``OK`` or ``NO``; nothing if nobody answers."""
     done = machine.run("testsaslauthd", "-u", LOGIN, "-p", password, "-f", mux, "-s", service, check=False)
     return done.stdout[3:5] if done.stdout.startswith("0: ") else ""
+
+
+def log_in(machine: Machine, password: str = PASSWORD, login: str = LOGIN) -> int:
+    """The code with which the mail server there answers AUTH PLAIN; 0 for no answer."""
+    done = machine.run("python3", "-c", _LOG_IN, login, password, check=False)
+    return int(done.stdout) if done.returncode == 0 else 0

@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
-from support import guides
+from support import booted, guides
+from support.booted import BootedMachine
 from support.devlog import DevLog
-from support.guides import Claim
+from support.guides import Claim, Log
 from support.installed import installed_layer
-from support.machine import Machine
+from support.machine import Layer, Machine
 from support.machine_daemon import IGOR, RIGHT, STUCK, TORTOISE, add_users
 from support.packages import need_root
 from support.sasl_programs import ASKER, BASE, CHECKPASS, CHECKPASS_FILE
@@ -25,7 +26,8 @@ SASLAUTHD_CONF = f"ldap_servers: ldap://127.0.0.1/\nldap_search_base: {BASE}\n"
 """Has mechanism ldap ask the directory of the machine."""
 
 _ADMIN = (f"cn=admin,{BASE}", "/root/admin-password")
-_TOOLS = ("ldap-utils", "sasl2-bin", "slapd", "subversion", "memcached", "libsasl2-modules")
+_DIRECTORY = ("slapd", "ldap-utils", *booted.PACKAGES)
+_TOOLS = (*_DIRECTORY, "sasl2-bin", "subversion", "memcached", "libsasl2-modules")
 """Packages besides those that the guides install."""
 
 _SASL = "pwcheck_method: saslauthd\nmech_list: PLAIN LOGIN\n"
@@ -89,20 +91,46 @@ class Machines:
         return self._running[name]
 
     def _made(self, kind: Kind) -> Served:
-        need_root()
-        wanted = {package for guide in kind.guides for package in guides.packages(guide)}
-        machine = self._stack.enter_context(Machine(installed_layer(*wanted | set(kind.tools))))
+        machine = self._stack.enter_context(Machine(_layer(kind)))
         log = self._stack.enter_context(DevLog(machine.root / "dev/log"))
-        add_users(machine)
         machine.run("ip", "address", "add", f"{STRANGER}/32", "dev", "lo")
         machine.shell(f"echo '{STRANGER} stranger.{REALM}' >>/etc/hosts")
-        if "slapd" in kind.tools:
-            _make_directory(machine)
-        machine.run("service", "pysaslauthd", "start")
-        claims = {guide: guides.follow(guide, machine, log) for guide in kind.guides}
+        claims = _follow_all(kind, machine, log)
         kind.finish(machine)
         machine.run("service", "pysaslauthd", "stop")
         return Served(machine, log, claims)
+
+
+def claims_under_systemd(name: str) -> dict[str, list[Claim]]:
+    """Of the same guides, followed on a machine where systemd starts the services."""
+    with BootedMachine(_layer(KINDS[name])) as machine:
+        return _follow_all(KINDS[name], machine, _Journal(machine))
+
+
+class _Journal:
+    """What systemd collects of a machine's logs."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    @property
+    def text(self) -> str:
+        return self._machine.run("journalctl", "--no-pager", "--output=cat").stdout
+
+
+def _layer(kind: Kind) -> Layer:
+    need_root()
+    return installed_layer(
+        *{*kind.tools, *(package for guide in kind.guides for package in guides.packages(guide))}
+    )
+
+
+def _follow_all(kind: Kind, machine: Machine, log: Log) -> dict[str, list[Claim]]:
+    add_users(machine)
+    if "slapd" in kind.tools:
+        _make_directory(machine)
+    machine.run("service", "pysaslauthd", "start")
+    return {guide: guides.follow(guide, machine, log) for guide in kind.guides}
 
 
 def _make_directory(machine: Machine) -> None:
@@ -160,8 +188,8 @@ mkdir -p /etc/sasl2 /etc/checkpass
 
 
 KINDS = {
-    "sendmail": Kind(("sendmail",), tools=("slapd", "ldap-utils")),
-    "sendmail-tls": Kind(("sendmail", "sendmail-tls"), tools=("slapd", "ldap-utils")),
+    "sendmail": Kind(("sendmail",), tools=_DIRECTORY),
+    "sendmail-tls": Kind(("sendmail", "sendmail-tls"), tools=_DIRECTORY),
     "postfix": Kind(("postfix", "slapd", "cyrus"), _finish_postfix, _TOOLS),
     "exim": Kind(("exim",)),
 }

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from support.booted import BootedMachine
-from support.built import LOWER, builder, packages
-from support.leftovers import Inventory
+from support.built import INSTALL, LOWER, builder, packages
+from support.leftovers import USERS, Inventory
 from support.machine import Machine, debian
 from support.machine_logins import NEEDED, WRONG, add_user, ask
 
@@ -16,7 +16,6 @@ PLACE = "/packages"
 DEFAULT = "/etc/default/pysaslauthd"
 LIBRARY = "/usr/lib/pysaslauthd"
 
-USERS = [f"/etc/{name}{end}" for name in ("group", "gshadow", "passwd", "shadow") for end in ("", "-")]
 ORDER = [f"/etc/init.d/.depend.{kind}" for kind in ("boot", "start", "stop")]
 LEFT = (*USERS, *ORDER, "/run/adduser")
 """The user stays, on purpose; adduser has a file of its own, and so has insserv, where it is installed."""
@@ -39,8 +38,9 @@ def allow_services(machine: Machine) -> None:
 
 
 def hurry(machine: Machine) -> None:
-    """Nothing has to outlast a power failure there."""
+    """Nothing has to outlast a power failure there, and nobody is there to say yes."""
     machine.write("/etc/dpkg/dpkg.cfg.d/hurry", "force-unsafe-io\n")
+    machine.write("/etc/apt/apt.conf.d/hurry", 'APT::Get::Assume-Yes "yes"; quiet "2";\n')
 
 
 def install(machine: Machine, name: str) -> None:
@@ -108,6 +108,12 @@ def test_a_life_with_systemd() -> None:
         machine.shell("apt-get -qq purge -y pysaslauthd")
         assert ask(machine) == ""
         assert before.changes(*LEFT, "/run/saslauthd") == [], "sasl2-bin has its socket there too"
+
+
+def test_the_lines_of_the_readme(machine: Machine) -> None:
+    machine.shell(f"mkdir dist; cp {PLACE}/*.deb dist")
+    machine.shell("\n".join(INSTALL))
+    assert ask(machine) == "OK"
 
 
 def test_the_owner_and_mode_that_the_administrator_gave_the_directory_count(machine: Machine) -> None:

@@ -314,6 +314,27 @@ class TestTrouble:
         assert shown(machine, "Result") in {"exit-code", "start-limit-hit"}
 
 
+class TestMetrics:
+    @pytest.mark.parametrize("is_strict", [False, True])
+    def test_are_written_within_the_sandbox(self, machine: BootedMachine, *, is_strict: bool) -> None:
+        directory = "/var/lib/metrics-of-logins"
+        file = f"{directory}/saslauthd.prom"
+        machine.run("install", "-d", "-o", "pysaslauthd", directory)
+        machine.write("/etc/pysaslauthd.toml", f'metrics_file = "{file}"\n')
+        if is_strict:
+            without_root(machine)
+            override(machine, "30-metrics.conf", f"[Service]\nReadWritePaths={directory}\n")
+        assert systemctl(machine, "start", UNIT) == 0
+        wait_until(partial(machine.has, file), "it is written")
+        assert "\npysaslauthd_front_restarts_total 0\n" in machine.read(file)
+        run_path = "/run/pysaslauthd" if is_strict else "/run/saslauthd"
+        assert machine.run("pysaslauthctl", "-m", run_path, "stats", "--prometheus").stdout.startswith(
+            "# HELP "
+        )
+        assert systemctl(machine, "stop", UNIT) == 0
+        assert not machine.has(file)
+
+
 class TestOthers:
     def test_the_init_script_hands_over(self, machine: BootedMachine) -> None:
         script = "/etc/init.d/pysaslauthd"

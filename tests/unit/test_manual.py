@@ -12,6 +12,8 @@ import pytest
 
 import pysaslauthd
 from pysaslauthd.commands import check, control, top
+from pysaslauthd.commands.doctor import programs
+from pysaslauthd.commands.doctor.findings import Level
 from pysaslauthd.config.command_line import DEFAULT_FILE, FLAGS
 from pysaslauthd.config.declared import DECLARED, Declared
 from pysaslauthd.config.ldap_conf import read_ldap_conf
@@ -313,6 +315,19 @@ class TestPysaslauthctl:
             control.EXIT_USAGE,
             control.EXIT_NO_DAEMON,
         ]
+
+
+class TestDoctor:
+    OPTIONS = items(chapter(CONTROL, "DOCTOR"))
+
+    def test_has_every_option_and_no_other(self) -> None:
+        (command,) = (each for each in control.SUBCOMMANDS if each.name == "doctor")
+        heads = {item.head for item in self.OPTIONS}
+        assert heads == option_heads(own_parser(command)) | {"Li -- Ar option ..."}
+
+    def test_names_every_program_and_level(self) -> None:
+        text = chapter(CONTROL, "DOCTOR").lower().replace("\n", " ")
+        assert all(name in text for name in (*programs.NAMES, Level.PROBLEM, Level.WARNING))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Mechanism ``ldap`` as a worker runs it, and what is looked at before its configuration counts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pysaslauthd.config.ldap_conf import ClientDefaults, LdapConfError, read_client_defaults, read_ldap_conf
@@ -11,6 +12,7 @@ from pysaslauthd.core.secret import Secret
 from pysaslauthd.logs import log
 from pysaslauthd.mechanisms.ldap import tls
 from pysaslauthd.mechanisms.ldap.connect import Connector
+from pysaslauthd.mechanisms.ldap.diagnosis import searched, states_of
 from pysaslauthd.mechanisms.ldap.login import Directory
 from pysaslauthd.mechanisms.ldap.servers import Servers
 from pysaslauthd.mechanisms.ldap.trace import explaining
@@ -31,7 +33,7 @@ class Worker:
     def __init__(self, options: Options, files: SealedFiles) -> None:
         self._trouble = ""
         try:
-            self._conf, self._connector = _prepared(options, files)
+            self._conf, self._connector = prepared(options, files)
             self._directory = Directory(self._conf)
         except (UnusableError, ValueError):
             # The master has logged why, when it looked at the same copies.
@@ -72,11 +74,20 @@ def inspect(options: Options, files: SealedFiles) -> Inspection:
     if not all(map(files.has, further)):
         return Inspection(further=further)
     try:
-        _prepared(options, files)
+        prepared(options, files)
         Directory(conf)
     except (UnusableError, ValueError) as error:
         return Inspection(errors=tuple(str(error).splitlines()), warnings=conf.warnings)
     return Inspection(warnings=conf.warnings)
+
+
+def diagnose(options: Options, files: SealedFiles, identities: Sequence[Identity]) -> object:
+    """The state of each server, what would be searched for each identity, and why that cannot be said; as JSON takes it."""
+    try:
+        conf, connector = prepared(options, files)
+    except (UnusableError, ValueError) as error:
+        return [], [], str(error)
+    return states_of(conf, connector), [searched(conf, each) for each in identities], ""
 
 
 def _read(options: Options, files: SealedFiles) -> LdapConf:
@@ -91,7 +102,12 @@ def _read(options: Options, files: SealedFiles) -> LdapConf:
         raise UnusableError(str(error)) from None
 
 
-def _prepared(options: Options, files: SealedFiles) -> tuple[LdapConf, Connector]:
+def prepared(options: Options, files: SealedFiles) -> tuple[LdapConf, Connector]:
+    """The configuration, and what makes connections as it says.
+
+    :raises UnusableError: it will not do.
+    :raises ValueError: the same; the message names the key.
+    """
     conf = _read(options, files)
     for key, path in conf.nested_files.items():
         try:

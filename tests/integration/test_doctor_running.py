@@ -1,0 +1,29 @@
+"""``doctor`` beside a daemon that runs: it goes by that one's command line, asks it nothing, and leaves no trace."""
+
+import subprocess
+import sys
+
+import pytest
+
+from support.daemon import Daemon
+from support.doctor import Report, parsed
+
+COMMAND = (sys.executable, "-m", "pysaslauthd.commands.control")
+
+
+def examine(daemon: Daemon, *words: str) -> Report:
+    command = [*COMMAND, "-m", str(daemon.run_path), "doctor", "--json", "-v", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == "", done.stderr
+    return parsed(done.stdout, done.returncode)
+
+
+@pytest.mark.parametrize("words", [(), ("--", "-a", "shadow")])
+def test_the_daemon_on_the_run_path_is_the_one_that_is_looked_at(words: tuple[str, ...]) -> None:
+    with Daemon() as daemon:
+        before = daemon.log
+        report = examine(daemon, *words)
+        assert report.get("listening").text == f"pysaslauthd listens on {daemon.mux}"
+        assert "no-mechanism" not in {each.id for each in report.findings}
+        assert daemon.log == before
+    assert "not-running" in {each.id for each in examine(daemon, "--", "-a", "shadow").findings}
