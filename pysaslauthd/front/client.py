@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-import select
 import socket
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pysaslauthd import logs
 from pysaslauthd.config.settings import Settings
 from pysaslauthd.core.answer import ACCEPTED, Answer, Verdict
 from pysaslauthd.core.wire import Limits, ProtocolError, Request, RequestReader, encode_reply, read_whole
+from pysaslauthd.front import peers
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Caller
@@ -257,12 +257,7 @@ class Client:
 
     def is_there(self) -> bool:
         """See :class:`Asker`. Who only closed its writing side, or sends on and on, still waits."""
-        if self._is_closed:
-            return False
-        # On a UNIX socket a peer that has closed both directions is an event of its own, which needs no asking for.
-        look = select.poll()
-        look.register(self._socket.fileno(), 0)
-        return not look.poll(0)
+        return not self._is_closed and peers.is_there(self._socket)
 
     @_closing_on_error
     def hear(self, answer: Answer) -> None:
