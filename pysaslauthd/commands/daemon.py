@@ -16,7 +16,7 @@ from pysaslauthd.commands.configuration import Configuration
 from pysaslauthd.commands.metrics_port import MetricsPortError
 from pysaslauthd.commands.planner import Planner
 from pysaslauthd.commands.sockets import UnknownNameError
-from pysaslauthd.config.command_line import Action, CommandLine, read_command_line, usage
+from pysaslauthd.config.command_line import DEFAULT_FILE, Action, CommandLine, read_command_line, usage
 from pysaslauthd.config.given import NoMechanismError
 from pysaslauthd.config.mechanisms import COMPARISON, Mechanism
 from pysaslauthd.config.options import (
@@ -86,10 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = configuration.read().options
     except NoMechanismError as error:
-        raise usage(EXIT_USAGE, str(error)) from None
+        if line.defaults is None:
+            raise usage(EXIT_USAGE, str(error)) from None
+        # A service's, of which nobody types the options.
+        _log_without_settings(f"{error}: neither {line.defaults} nor {line.config or DEFAULT_FILE} has one")
+        return EXIT_USAGE
     except OptionError as error:
-        logs.configure(verbose=False, syslog=Settings().syslog_socket, stderr=True)
-        _log_lines(str(error))
+        _log_without_settings(str(error))
         return EXIT_FAILURE
     _configure_logs(options)
     try:
@@ -140,6 +143,12 @@ def _secure_standard_streams() -> None:
     os.close(null)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _log_without_settings(text: str) -> None:
+    """Where what says how to log is wrong itself."""
+    logs.configure(verbose=False, syslog=Settings().syslog_socket, stderr=True)
+    _log_lines(text)
 
 
 def _log_lines(text: str) -> None:

@@ -94,13 +94,13 @@ class Declared(NamedTuple):
             case float():
                 text = _in_time(value)
             case (Mechanism(name=name),):
-                text = _quoted(name)
+                text = quoted_in_toml(name)
             case tuple():
                 text = _listed(each.name if isinstance(each, Mechanism) else each for each in value)
             case frozenset():
                 text = _listed(sorted(value))
             case str() | Path():
-                text = _quoted(str(value))
+                text = quoted_in_toml(str(value))
             case None:
                 text = '""'
             case _:
@@ -140,7 +140,7 @@ def _as_text(value: object) -> str:
         return "a number of very many digits"
 
 
-def _quoted(text: str) -> str:
+def quoted_in_toml(text: str) -> str:
     """A basic string of TOML; "" for what is not UTF-8, which TOML cannot say."""
     try:
         text.encode()
@@ -151,7 +151,7 @@ def _quoted(text: str) -> str:
 
 
 def _listed(texts: Iterable[str]) -> str:
-    quoted = [_quoted(text) for text in texts]
+    quoted = [quoted_in_toml(text) for text in texts]
     return f"[{', '.join(quoted)}]" if all(quoted) else ""
 
 

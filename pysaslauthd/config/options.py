@@ -121,7 +121,8 @@ class Options:
         Flag(
             "a",
             "mech",
-            f"unknown authentication mechanism: {{found}}{{hint}}\nthis version has: {' '.join(MECHANISMS)}",
+            f"unknown authentication mechanism: {{found}}{{hint}}\nthis version has: {' '.join(MECHANISMS)}"
+            "; saslauthd's others by asking it: -a proxy",
         ),
         needs_restart=True,
     )

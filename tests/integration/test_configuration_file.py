@@ -76,7 +76,7 @@ class TestAtTheStart:
             f"{there.file}:2: run_path: expected an absolute path, found 'x'",
             f"{there.file}:3: chache: no such setting; did you mean cache?",
             f"{defaults}:1: MECH: unknown authentication mechanism: rimap",
-            f"{defaults}:1: MECH: this version has: ldap pam proxy shadow",
+            f"{defaults}:1: MECH: this version has: ldap pam proxy shadow; saslauthd's others by asking it: -a proxy",
             f"{defaults}:2: FLAGS: option -x not recognized",
             "invalid number of worker processes defined",
         ]
@@ -89,6 +89,16 @@ class TestAtTheStart:
         assert result.stderr.startswith(
             "no authentication mechanism specified\nusage: pysaslauthd [options]\n"
         )
+
+    def test_a_service_without_a_mechanism_says_where_one_is_missing(self, there: Configured) -> None:
+        there.write("processes = 2\n")
+        defaults = there.directory / "defaults"
+        defaults.write_text("MECHANISMS=\n")
+        result = there.command("--config", str(there.file), "--defaults", str(defaults))
+        assert result.returncode == 64
+        assert [line.partition(" :")[2] for line in result.stderr.splitlines()] == [
+            f"no authentication mechanism specified: neither {defaults} nor {there.file} has one"
+        ]
 
 
 class TestAFileThatIsNotTrusted:

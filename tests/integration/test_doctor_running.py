@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +28,16 @@ def test_the_daemon_on_the_run_path_is_the_one_that_is_looked_at(words: tuple[st
         assert "no-mechanism" not in {each.id for each in report.findings}
         assert daemon.log == before
     assert "not-running" in {each.id for each in examine(daemon, "--", "-a", "shadow").findings}
+
+
+def test_what_lies_above_the_run_directory_is_made(tmp_path: Path) -> None:
+    run_path = tmp_path / "not there" / "saslauthd"
+    command = [*COMMAND, "doctor", "--json", "--", "-a", "pam", "-m", str(run_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    (found,) = (
+        each
+        for each in parsed(done.stdout, done.returncode).findings
+        if each.text.endswith("is no directory")
+    )
+    assert found.cure[-1].startswith("install -d -o root -g sasl")
+    assert found.cure[-1].endswith(f" -m 0710 '{run_path}'")

@@ -263,3 +263,12 @@ def test_for_people_it_prints_lines_that_do_nothing_to_a_terminal(system: System
     assert "problem: cyrus imapd asks /x\\x1b[2J, where nobody listens" in done.stdout
     assert "\x1b" not in done.stdout
     assert done.stdout.endswith("\nproblems: 2, warnings: 0\n")
+
+
+def test_accounts_that_nobody_can_have_are_passed_over(system: System) -> None:
+    system.put("etc/passwd", f"{PASSWD}big:x:{'9' * 5000}:1::/:\nodd:x:\u0661:1::/:\n")
+    found = system.examine("--user", "big", "--user", "odd", "--user", "postfix")
+    assert [each.text for each in found.bad if each.id == "no-user"] == [
+        "there is no user big",
+        "there is no user odd",
+    ]

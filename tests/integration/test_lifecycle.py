@@ -249,7 +249,7 @@ class TestFailedStarts:
         assert result.returncode == 1
         assert text(result) == [
             "unknown authentication mechanism: kerberos4",
-            "this version has: ldap pam proxy shadow",
+            "this version has: ldap pam proxy shadow; saslauthd's others by asking it: -a proxy",
         ]
 
 

@@ -84,6 +84,12 @@ def who_answers(machine: Machine) -> set[str]:
     }
 
 
+def assert_nothing_is_left(before: Inventory) -> None:
+    """Nothing but what another run of the daemon makes anew."""
+    changed = [line for line in before.changes(*USERS, "/run/adduser") if "saslauthd.pid" not in line]
+    assert changed == []
+
+
 def test_there_and_back(machine: Machine) -> None:
     there, back = (block.text for block in blocks("debian-names"))
     both_log_in(machine)
@@ -103,5 +109,27 @@ def test_there_and_back(machine: Machine) -> None:
     both_log_in(machine)
     machine.shell("apt-get -qq purge -y pysaslauthd pysaslauthd-saslauthd")
     both_log_in(machine)
-    changed = [line for line in before.changes(*USERS, "/run/adduser") if "saslauthd.pid" not in line]
-    assert changed == []
+    assert_nothing_is_left(before)
+
+
+def test_saslauthd_goes_on_where_ours_cannot_take_its_place(machine: Machine) -> None:
+    both_log_in(machine)
+    before = Inventory(machine)
+    machine.shell("apt-get -qq install -y /packages/pysaslauthd_*.deb")
+
+    machine.shell("head -c -1500 /packages/pysaslauthd-saslauthd_*.deb >/root/cut-off.deb")
+    assert machine.run("dpkg", "--install", "/root/cut-off.deb", check=False).returncode == 1
+    assert who_answers(machine) == {"saslauthd"}, "started again"
+    both_log_in(machine)
+
+    machine.write("/etc/default/saslauthd-other", 'START=yes\nMECHANISMS="sasldb"\n')
+    done = machine.shell("dpkg --install /packages/pysaslauthd-saslauthd_*.deb", check=False)
+    assert done.returncode == 1
+    assert (
+        "/etc/default/saslauthd-other:2: MECHANISMS: unknown authentication mechanism: sasldb" in done.stderr
+    )
+    assert who_answers(machine) == {"saslauthd"}, "never stopped"
+    both_log_in(machine)
+
+    machine.shell("rm /etc/default/saslauthd-other /root/cut-off.deb; apt-get -qq purge -y pysaslauthd")
+    assert_nothing_is_left(before)

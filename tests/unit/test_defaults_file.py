@@ -177,7 +177,7 @@ class TestABrokenFile:
                 debian(MECHANISMS="rimap"),
                 [
                     "10: MECHANISMS: unknown authentication mechanism: rimap",
-                    "10: MECHANISMS: this version has: ldap pam proxy shadow",
+                    "10: MECHANISMS: this version has: ldap pam proxy shadow; saslauthd's others by asking it: -a proxy",
                 ],
             ),
             (
@@ -194,7 +194,7 @@ class TestABrokenFile:
                 "MECHANISMS=pma\nTHREADS=abc\nOPTIONS='-m x -s 0'\nfi\n",
                 [
                     "1: MECHANISMS: unknown authentication mechanism: pma; did you mean pam?",
-                    "1: MECHANISMS: this version has: ldap pam proxy shadow",
+                    "1: MECHANISMS: this version has: ldap pam proxy shadow; saslauthd's others by asking it: -a proxy",
                     "2: THREADS: invalid number of worker processes defined",
                     "3: OPTIONS: -m requires an absolute pathname",
                     "3: OPTIONS: cache size must be positive and non zero",

@@ -1,5 +1,6 @@
 """What main.cf and master.cf say, as Postfix reads them."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,11 @@ cleanup unix n - y - 0 cleanup
 def test_dovecots_is_no_affair_of_ours(tmp_path: Path) -> None:
     found = read(tmp_path, "smtpd_sasl_type = dovecot\nsmtpd_sasl_auth_enable = yes\n")
     assert not found.services[0].is_by_libsasl
+
+
+@pytest.mark.timeout(20)
+def test_values_that_multiply_each_other_fill_no_memory(tmp_path: Path) -> None:
+    names = [f"v{number}" for number in range(25)]
+    lines = [f"{name} = {'$' + following} {'$' + following}" for name, following in itertools.pairwise(names)]
+    found = read(tmp_path, "\n".join([*lines, "v24 = x" * 1000, "mail_owner = $v0", ""]))
+    assert len(found.owner) < 100_000

@@ -34,6 +34,14 @@ class TestAFile:
         file = parsed(FILE, "configdirectory: /var\nsasl_mech_list: PLAIN\nodd line\n", "sasl_")
         assert (file.values, file.broken) == ({"mech_list": "PLAIN"}, 0)
 
+    def test_has_its_lines_counted_as_an_editor_counts_them(self) -> None:
+        assert parsed(FILE, "# a\x0cb\x85c\u2028d\nmech_list: PLAIN\n").lines == {"mech_list": 2}
+
+    @pytest.mark.timeout(20)
+    def test_of_blanks_is_read_at_once(self) -> None:
+        text = f"mech_list: x{' ' * 200_000}y"
+        assert parsed(FILE, text).values == {"mech_list": text.partition(": ")[2]}
+
 
 class TestASearch:
     def put(self, root: Path, directory: str, text: str) -> None:

@@ -150,7 +150,7 @@ class TestErrors:
         with pytest.raises(OptionError) as caught:
             read_options(["-a", "shadwo"])
         assert str(caught.value) == (
-            "unknown authentication mechanism: shadwo; did you mean shadow?\nthis version has: ldap pam proxy shadow"
+            "unknown authentication mechanism: shadwo; did you mean shadow?\nthis version has: ldap pam proxy shadow; saslauthd's others by asking it: -a proxy"
         )
 
     @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import abc
 import grp
 import os
 import pwd
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,9 @@ from pysaslauthd.commands.doctor.tree import Tree
 
 SASL_GROUPS = ("sasl", "saslauth")
 """Whose members may ask: Debian's, Red Hat's."""
+
+
+_NUMBER = re.compile(r"[0-9]{1,10}")
 
 
 class Person(NamedTuple):
@@ -118,5 +122,5 @@ def accounts_of(tree: Tree) -> Accounts:
 def _rows(tree: Tree, name: str, least: int, numbers: tuple[int, ...]) -> Iterable[list[str]]:
     for line in (tree.read(Path("/etc", name)) or "").splitlines():
         row = line.split(":")
-        if len(row) >= least and all(row[number].isdecimal() for number in numbers):
+        if len(row) >= least and all(_NUMBER.fullmatch(row[number]) for number in numbers):
             yield row

@@ -80,18 +80,18 @@ def check_directory(diagnosis: Diagnosis, file: Path) -> Iterator[Finding]:
 def _trouble(server: ServerState, file: Path) -> tuple[str, tuple[str, ...]]:
     text = server.trouble.removeprefix(f"{server.uri}: ")
     conf, uri = cures.quoted(file), cures.command_line((server.uri,))
-    place = f"# {file}:{server.line}: ldap_servers" if server.line else f"# {file}: ldap_servers"
+    place = f"{file}:{server.line}: ldap_servers" if server.line else f"{file}: ldap_servers"
     step = text.partition(":")[0].partition(" (")[0]
     if step == "resolve":
         host = cures.command_line((server.host,))
         return "ldap-not-resolved", (
             f"getent hosts {host}",
-            f"{place}: a name that the resolver knows, or an address",
+            cures.comment(f"{place}: a name that the resolver knows, or an address"),
         )
     if step in {"TLS handshake", "StartTLS", "certificate"} or "ertificate" in text:
         return "ldap-tls", (
             f"openssl s_client -connect {host_and_port(server)}{'' if server.is_ldaps else ' -starttls ldap'} -showcerts",
-            f"# put the certificate of its authority into a file, and have {file} name that:",
+            cures.comment(f"put the certificate of its authority into a file, and have {file} name that:"),
             f"printf '%s\\n' '' 'ldap_tls_cacert_file: /etc/ssl/certs/directory-ca.pem' >>{conf}",
             "# if the host name is what does not match, ldap_servers has to name the server as the certificate does",
         )
@@ -102,7 +102,7 @@ def _trouble(server: ServerState, file: Path) -> tuple[str, tuple[str, ...]]:
         )
     return "ldap-not-reached", (
         f"ldapsearch -x -H {uri} -s base -b '' 1.1",
-        f"{place}: a server that runs, and its port",
+        cures.comment(f"{place}: a server that runs, and its port"),
     )
 
 
@@ -145,5 +145,5 @@ def check_searches(
                 "realm-stripped",
                 f"{who}: ldap looks for {search.filter}, of which {login.realm} is no part: users of that name"
                 " in all realms are one",
-                f"# if whole addresses are meant, in {file} write %u%R for %u in ldap_filter",
+                cures.comment(f"if whole addresses are meant, in {file} write %u%R for %u in ldap_filter"),
             )

@@ -11,7 +11,7 @@ from pysaslauthd.commands.doctor.access import SEARCH, WRITE, Obstacle, is_open_
 from pysaslauthd.commands.doctor.accounts import Person
 from pysaslauthd.commands.doctor.findings import Finding, fine, problem, warning
 from pysaslauthd.commands.doctor.listeners import Listener
-from pysaslauthd.commands.doctor.own import USUAL_SOCKETS
+from pysaslauthd.commands.doctor.own import DEFAULT_SOCKETS, USUAL_SOCKETS
 from pysaslauthd.commands.doctor.scene import Asked, Scene, Spot
 from pysaslauthd.commands.doctor.tree import Place
 from pysaslauthd.config.options import DEFAULT_RUN_PATH, SOCKET_NAME
@@ -44,7 +44,7 @@ def check_sockets(scene: Scene) -> Iterator[Finding]:
             yield warning(
                 "another-daemon-elsewhere",
                 f"{_called(spot.listener)} listens on {spot.path}, a usual place, which no program found here asks",
-                *_end(scene, spot.listener),
+                *_end(scene, spot, spot.listener),
             )
 
 
@@ -62,7 +62,7 @@ def _our_socket(scene: Scene, spot: Spot) -> Iterator[Finding]:
         yield problem(
             "another-daemon",
             f"{_called(spot.listener)} listens on {spot.path}, where pysaslauthd is to listen",
-            *_end(scene, spot.listener),
+            *_end(scene, spot, spot.listener),
             *_start(scene),
         )
     else:
@@ -82,8 +82,25 @@ def _our_socket(scene: Scene, spot: Spot) -> Iterator[Finding]:
 def _nobody(scene: Scene, spot: Spot) -> Iterator[Finding]:
     if not scene.own.is_machine or scene.own.options is None:
         return
+    held = _held_elsewhere(scene)
+    if held is not None:
+        yield problem(
+            "held-elsewhere",
+            f"nobody listens on {spot.path}: the service manager has the daemon listen on {held.path} in its place",
+            *_end_socket_unit(scene),
+            *scene.cures.restart(scene.own.unit),
+        )
+        return
     what = "there is no socket" if spot.way.end is None else "a socket was left behind there"
     yield problem("not-running", f"nobody listens on {spot.path}: {what}, and no daemon runs", *_start(scene))
+
+
+def _held_elsewhere(scene: Scene) -> Spot | None:
+    """Where the unit of our socket has it, if that is none of those that the daemon is told of."""
+    spots = (*(each.spot for each in scene.asked), *scene.elsewhere)
+    return next(
+        (each for each in spots if _is_held(each) and scene.own.unit and each.path in DEFAULT_SOCKETS), None
+    )
 
 
 def _start(scene: Scene) -> tuple[str, ...]:
@@ -143,14 +160,14 @@ def _not_served(scene: Scene, asked: Asked) -> Finding:
         *(scene.cures.join(person, group) if person and person.uid else ()),
         *scene.cures.make_directory(spot.path.parent, group),
         *scene.own.add_socket(spot.path),
-        *scene.own.reload(),
+        *(scene.cures.restart(scene.own.unit) if _is_held(spot) and scene.own.unit else scene.own.reload()),
         *scene.cures.restart(client.unit),
     )
     if spot.listener is not None:
         return problem(
             "another-daemon",
             f"{client.what} asks {spot.path}, where {_called(spot.listener)} listens and not pysaslauthd ({ours})",
-            *_end(scene, spot.listener),
+            *_end(scene, spot, spot.listener),
             *lines,
         )
     if client.jail is not None:
@@ -199,7 +216,9 @@ def _shut_out(scene: Scene, stop: Obstacle, person: Person, unit: str) -> Findin
     return problem(
         "directory-shut",
         text,
-        f"# a run path that does not lead through {place.path} is better than to have everybody pass it:",
+        cures.comment(
+            f"a run path that does not lead through {place.path} is better than to have everybody pass it:"
+        ),
         f"chmod a+x {cures.quoted(place.path)}",
         *restart,
     )
@@ -210,7 +229,9 @@ def _shut(scene: Scene, directory: Place, group: str) -> tuple[str, ...]:
     path = directory.path
     if directory.mode & stat.S_ISVTX or len(path.parts) < 3 or path.parent in _SYSTEMS_OWN:
         return (
-            f"# {path} is others' too: give the daemon a run path of its own by -m, such as {DEFAULT_RUN_PATH}",
+            cures.comment(
+                f"{path} is others' too: give the daemon a run path of its own by -m, such as {DEFAULT_RUN_PATH}"
+            ),
         )
     return scene.cures.give_to_group(path, group)
 
@@ -266,7 +287,24 @@ def _called(listener: Listener) -> str:
     return f"{listener.program} (pid {listener.pid})" if listener.pid else listener.program
 
 
-def _end(scene: Scene, listener: Listener) -> tuple[str, ...]:
+def _is_held(spot: Spot) -> bool:
+    return spot.listener is not None and spot.listener.is_service_manager
+
+
+def _end(scene: Scene, spot: Spot, listener: Listener) -> tuple[str, ...]:
     if os.path.basename(listener.program) == ORIGINAL:  # noqa: PTH119  (a text, not a path: it may end with " (deleted)")
         return scene.cures.stop_for_good(ORIGINAL)
+    if _is_held(spot) and scene.own.unit and spot.path in DEFAULT_SOCKETS:
+        return _end_socket_unit(scene)
+    if listener.pid == 1:
+        # Nobody ends the first process for a socket.
+        return (
+            cures.comment(
+                f"find out for whom process 1 listens on {spot.path} (systemctl list-sockets), and end that"
+            ),
+        )
     return (f"kill {listener.pid}",) if listener.pid else ()
+
+
+def _end_socket_unit(scene: Scene) -> tuple[str, ...]:
+    return scene.cures.stop_for_good(f"{scene.own.unit}.socket")

@@ -96,5 +96,5 @@ def check_guards(guards: Guards, own: Own, programs: dict[str, tuple[str, str]])
                     f" denied {path}",
                     "journalctl -k -g apparmor=.DENIED",
                     *cures.append(Path(file), f"{path} rw,"),
-                    f"apparmor_parser -r /etc/apparmor.d/{Path(file).name}",
+                    f"apparmor_parser -r {cures.quoted(Path('/etc/apparmor.d', Path(file).name))}",
                 )

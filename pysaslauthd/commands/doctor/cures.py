@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from pysaslauthd import logs
 from pysaslauthd.commands.doctor.accounts import Accounts, Person
 from pysaslauthd.commands.doctor.tree import Tree
 
@@ -43,23 +44,35 @@ class Cures:
         """Make somebody a member of a group, unless he is."""
         if self._accounts.group(group) in person.groups:
             return ()
-        name, group = shlex.quote(person.name), shlex.quote(group)
-        return (f"adduser {name} {group}" if self._has_adduser else f"usermod -a -G {group} {name}",)
+        name, word = shlex.quote(person.name), shlex.quote(group)
+        join = f"adduser {name} {word}" if self._has_adduser else f"usermod -a -G {word} {name}"
+        return (*self._have_group(group), join)
+
+    def _have_group(self, group: str) -> tuple[str, ...]:
+        if self._accounts.group(group) is not None or group.isdecimal():
+            return ()
+        return (f"groupadd -f -r {shlex.quote(group)}",)
 
     def give_to_group(self, directory: Path, group: str) -> tuple[str, ...]:
         """Have only root and the group pass a directory that is there, also when it is made anew."""
-        name, group = quoted(directory), shlex.quote(group)
-        lines = (f"chgrp {group} {name}", f"chmod {OPEN_TO_GROUP} {name}")
+        name, word = quoted(directory), shlex.quote(group)
+        lines = (*self._have_group(group), f"chgrp {word} {name}", f"chmod {OPEN_TO_GROUP} {name}")
         if not self._overrides:
             return lines
         return (
             *lines,
-            f"dpkg-statoverride --force-statoverride-add --add root {group} {OPEN_TO_GROUP} {name}",
+            f"dpkg-statoverride --force-statoverride-add --add root {word} {OPEN_TO_GROUP} {name}",
         )
 
     def make_directory(self, directory: Path, group: str) -> tuple[str, ...]:
         """Make a run directory that only root and the group pass."""
-        return (f"install -d -o root -g {shlex.quote(group)} -m {OPEN_TO_GROUP} {quoted(directory)}",)
+        install = f"install -d -o root -g {shlex.quote(group)} -m {OPEN_TO_GROUP} {quoted(directory)}"
+        return (*self._have_group(group), install)
+
+
+def comment(text: str) -> str:
+    """What no command can do. A name in it, which may be anybody's, begins no line of its own."""
+    return f"# {logs.escaped(text, delimiters='')}"
 
 
 def quoted(path: Path) -> str:

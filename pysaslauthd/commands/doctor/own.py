@@ -13,6 +13,7 @@ from pysaslauthd.commands.doctor.findings import Finding, fine, problem, warning
 from pysaslauthd.commands.doctor.tree import Tree
 from pysaslauthd.commands.sockets import Names, UnknownNameError, Wanted, wanted
 from pysaslauthd.config.command_line import DEFAULT_FILE, read_command_line
+from pysaslauthd.config.declared import quoted_in_toml
 from pysaslauthd.config.given import DEFAULT, Effective, NoMechanismError
 from pysaslauthd.config.options import DEFAULT_RUN_PATH, SOCKET_NAME, OptionError, Options
 from pysaslauthd.config.socket_tables import SocketTable
@@ -20,6 +21,9 @@ from pysaslauthd.master.mux import Look
 
 _USUAL_RUN_PATHS = {DEFAULT_RUN_PATH, Path("/var/run/saslauthd")}
 """What ``pysaslauthctl`` takes without being told, and Debian's name for it."""
+
+DEFAULT_SOCKETS = {each / SOCKET_NAME for each in _USUAL_RUN_PATHS}
+"""That of the packages' unit, by both of its names."""
 
 STARTERS = (Path("/etc/default/pysaslauthd"), Path("/etc/sysconfig/pysaslauthd"))
 """What says, on Debian and on Red Hat, how the packages' service is started."""
@@ -81,7 +85,9 @@ class Own(NamedTuple):
         if place == str(self.file) and number.isdecimal():
             return cures.replace_line(self.file, int(number), line)
         advice = (
-            () if self.origins.get(name, DEFAULT) == DEFAULT else (f"# not by {self.origins[name]}, but so:",)
+            ()
+            if self.origins.get(name, DEFAULT) == DEFAULT
+            else (cures.comment(f"not by {self.origins[name]}, but so:"),)
         )
         if not self.text.strip():
             return (*advice, *cures.append(self.file, line))
@@ -91,16 +97,19 @@ class Own(NamedTuple):
     def extend_list(self, origin: str, name: str, values: Sequence[str]) -> tuple[str, ...]:
         """Write a list anew that is in one line of a file; of another, say where it is."""
         place, _, number = origin.rpartition(":")
-        lines = self.text.splitlines()
+        lines = self.text.split("\n")
         if place != str(self.file) or not number.isdecimal() or "]" not in lines[int(number) - 1]:
-            return (f"# in {origin}, add {values[-1]} to {name}",)
-        listed = ", ".join(f'"{value}"' for value in values)
+            return (cures.comment(f"in {origin}, add {values[-1]} to {name}"),)
+        listed = ", ".join(map(quoted_in_toml, values))
         return cures.replace_line(self.file, int(number), f"{name} = [{listed}]")
 
     def add_socket(self, path: Path) -> tuple[str, ...]:
         """Listen on one more socket; with any table there are those of the tables alone."""
         lines = (*(() if self.options and self.options.sockets else ("[[socket]]",)), "[[socket]]")
-        return cures.append(self.file, *lines, f'path = "{path}"')
+        text = quoted_in_toml(str(path))
+        if not text:
+            return (cures.comment(f"no name in {self.file} can be {path}, which is not UTF-8"),)
+        return cures.append(self.file, *lines, f"path = {text}")
 
 
 def starting_words(tree: Tree, given: Sequence[str], run_path: Path | None) -> tuple[str, ...]:
@@ -142,10 +151,10 @@ def own_of(tree: Tree, accounts: Accounts, words: Sequence[str]) -> tuple[Own, l
         sockets = _default_sockets()
         found = [problem("unknown-name", text, _check(own)) for text in str(error).splitlines()]
         return own._replace(sockets=sockets), found
-    return own._replace(sockets=sockets), _of_configuration(tree, own, effective)
+    return own._replace(sockets=sockets), _of_configuration(tree, accounts, own, effective)
 
 
-def _of_configuration(tree: Tree, own: Own, effective: Effective) -> list[Finding]:
+def _of_configuration(tree: Tree, accounts: Accounts, own: Own, effective: Effective) -> list[Finding]:
     """What ``--check`` says; it looks at this machine and no other."""
     if not tree.is_machine:
         return []
@@ -153,9 +162,16 @@ def _of_configuration(tree: Tree, own: Own, effective: Effective) -> list[Findin
     if not errors and not warnings:
         return [fine("configuration", "nothing is wrong with the configuration")]
     return [
-        *(problem("configuration", text, _check(own)) for text in errors),
+        *(problem("configuration", text, *_cure(text, tree, accounts, own)) for text in errors),
         *(warning("configuration", text) for text in warnings),
     ]
+
+
+def _cure(text: str, tree: Tree, accounts: Accounts, own: Own) -> tuple[str, ...]:
+    """The daemon makes its run directory, but none above it."""
+    if text.endswith(f"{own.run_path.parent} is no directory") and not own.run_path.parent.exists():
+        return cures.Cures(tree, accounts).make_directory(own.run_path, accounts.sasl_group(None))
+    return (_check(own),)
 
 
 def _check(own: Own) -> str:

@@ -21,6 +21,8 @@ _DEFAULTS = {
 }
 
 _MOST_NESTED = 20
+_LONGEST = 10_000
+"""Characters of a value in which references count: values that each name the next one twice would fill the memory."""
 _REFERENCE = re.compile(r"\$(?:\{(\w+)\}|\((\w+)\)|(\w+))")
 _SERVICE_FIELDS = 8
 _PRIVATE, _CHROOT, _COMMAND = 2, 4, 7
@@ -120,6 +122,8 @@ def _expanded(raw: Mapping[str, str], overrides: Mapping[str, str]) -> dict[str,
 def _expand(text: str, values: Mapping[str, str]) -> str:
     """References in place of their values; what Postfix finds out itself, such as ``$myhostname``, stays as it is."""
     for _ in range(_MOST_NESTED):
+        if len(text) > _LONGEST:
+            break
         expanded = _REFERENCE.sub(lambda match: _value_of(match, values), text)
         if expanded == text:
             break
@@ -129,4 +133,5 @@ def _expand(text: str, values: Mapping[str, str]) -> str:
 
 def _value_of(match: re.Match[str], values: Mapping[str, str]) -> str:
     name = match[1] or match[2] or match[3]
-    return values.get(name, match[0])
+    value = values.get(name, match[0])
+    return value if len(value) <= _LONGEST else match[0]

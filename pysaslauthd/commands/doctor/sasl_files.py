@@ -26,7 +26,7 @@ DEFAULT_PATH = (Path("/etc/sasl2"), Path("/usr/lib/sasl2"))
 """Where libsasl looks, if its own words cannot be found."""
 
 _BUILT_IN = re.compile(r"/[\w/.+:-]{1,1000}", re.ASCII)
-_LINE = re.compile(r"([\w-]+):\s*(.+?)\s*", re.ASCII)
+_LINE = re.compile(r"([\w-]+):\s*(.+)", re.ASCII)
 SASL_DIRECTORY = "sasl2"
 
 
@@ -68,7 +68,8 @@ def parsed(path: Path, text: str, prefix: str = "") -> SaslFile:
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
     broken = 0
-    for number, raw in enumerate(text.splitlines(), 1):
+    # As libsasl and sed count them: a form feed ends no line.
+    for number, raw in enumerate(text.split("\n"), 1):
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
