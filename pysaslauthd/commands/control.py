@@ -14,7 +14,7 @@ from pysaslauthd.commands.control_client import ControlError, NoDaemonError, sho
 from pysaslauthd.commands.doctor import command as doctor
 from pysaslauthd.config.options import DEFAULT_RUN_PATH
 from pysaslauthd.core.control import CONTROL_NAME, Line, as_text
-from pysaslauthd.logs import LEVELS, escaped
+from pysaslauthd.logs import LEVELS, describe, escaped
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -44,8 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ControlError as error:
         print(f"pysaslauthctl: {escaped(error, delimiters='')}", file=sys.stderr)
         return EXIT_NO_DAEMON if isinstance(error, NoDaemonError) else EXIT_FAILED
-    except BrokenPipeError:
+    except (BrokenPipeError, KeyboardInterrupt):
         return EXIT_FAILED  # who reads what we print has seen enough
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        what = f"the daemon's answer is not understood, it may be of another version ({describe(error)})"
+        print(f"pysaslauthctl: {what}", file=sys.stderr)
+        return EXIT_FAILED
     return EXIT_DONE
 
 

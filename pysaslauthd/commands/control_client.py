@@ -27,6 +27,9 @@ _TROUBLE = {
 _BROKEN_OFF = "the daemon closed the connection in the middle of its answer: its front has ended, or it does not know this user"
 
 
+MOST_BYTES = 16 * control.LARGEST_REPLY
+"""Of all that the daemon says to one order; its metrics have some hundred thousand. Its front is not trusted with more."""
+
 DEFAULT_TIMEOUT = 10.0
 """Seconds for what the daemon answers at once."""
 
@@ -87,11 +90,15 @@ def _replies(connection: socket.socket, deadline: float) -> Iterator[Line]:
 
 def _lines(connection: socket.socket, deadline: float) -> Iterator[bytes]:
     data = b""
+    left = MOST_BYTES
     while len(data) < control.LARGEST_REPLY:
         client.limit(connection, deadline)
         chunk = connection.recv(1 << 16)
         if not chunk:
             return
+        left -= len(chunk)
+        if left < 0:
+            raise LineError(f"more than {MOST_BYTES} bytes")
         *lines, data = (data + chunk).split(b"\n")
         yield from lines
     raise LineError(f"a line of more than {control.LARGEST_REPLY} bytes")

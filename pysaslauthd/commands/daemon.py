@@ -199,6 +199,8 @@ def _detach(configuration: Configuration, options: Options, starter: _Starter) -
     read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    # Who wants it stopped meanwhile, and finds this process, has to wait until there is another to be found.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = os.fork()
     if pid == 0:
         status = EXIT_FAILURE

@@ -4,6 +4,8 @@ import importlib
 import os
 import socket
 
+from pysaslauthd.logs import log
+
 HOST = "127.0.0.1"
 """Nobody from elsewhere is to know which services are used here, and how much."""
 
@@ -12,7 +14,7 @@ _SERVER = "pysaslauthd.front.metrics_http"
 
 
 class MetricsPortError(Exception):
-    """It cannot be had; the message says why."""
+    """What answers there is not installed; the message says so."""
 
 
 def load() -> None:
@@ -29,9 +31,11 @@ def load() -> None:
 
 
 def listening(port: int) -> socket.socket | None:
-    """A socket that listens there; None for port 0.
+    """A socket that listens there; None for port 0, or if there is none to be had, which the log says.
 
-    :raises MetricsPortError: there is none to be had.
+    Logins do not depend on it: any user of the machine could take the port while we are started anew, and nobody would log in.
+
+    :raises MetricsPortError: the library is not installed.
     """
     if not port:
         return None
@@ -40,4 +44,5 @@ def listening(port: int) -> socket.socket | None:
         return socket.create_server((HOST, port), backlog=BACKLOG)
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        raise MetricsPortError(f"metrics_port: cannot listen on {HOST}:{port}: {why}") from None
+        log.error(f"no metrics by HTTP until a restart: metrics_port: cannot listen on {HOST}:{port}: {why}")
+        return None

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-import select
 import socket
 import time
 from collections.abc import Callable
@@ -11,8 +10,9 @@ from typing import NamedTuple, Protocol
 
 from pysaslauthd import logs
 from pysaslauthd.config.settings import Settings
-from pysaslauthd.core.answer import Answer, Verdict
+from pysaslauthd.core.answer import ACCEPTED, Answer, Verdict
 from pysaslauthd.core.wire import Limits, ProtocolError, Request, RequestReader, encode_reply, read_whole
+from pysaslauthd.front import peers
 from pysaslauthd.front.gate import Gate
 from pysaslauthd.front.statistics import Statistics
 from pysaslauthd.front.ticket import Caller
@@ -240,10 +240,16 @@ class Client:
         self._reply(encode_reply(accepted=False, reason=error.reason if host.options.reply_reason else ""))
 
     def _submit(self, request: Request) -> None:
+        is_late = self._is_awaited
         self._stop_waiting()
-        self.asked_at = time.monotonic()
         whole, self._whole = self._whole, None
-        self._host.gate.login(request, self, whole)
+        gate = self._host.gate
+        # Who asked when he was accepted has been looked up already; we may have been faster than he.
+        if is_late and whole is not None and gate.remembers(whole):
+            self._reply(self._host.options.reply(ACCEPTED))
+            return
+        self.asked_at = time.monotonic()
+        gate.login(request, self, whole)
 
     def may_wait(self) -> bool:
         """See :class:`Asker`."""
@@ -251,12 +257,7 @@ class Client:
 
     def is_there(self) -> bool:
         """See :class:`Asker`. Who only closed its writing side, or sends on and on, still waits."""
-        if self._is_closed:
-            return False
-        # On a UNIX socket a peer that has closed both directions is an event of its own, which needs no asking for.
-        look = select.poll()
-        look.register(self._socket.fileno(), 0)
-        return not look.poll(0)
+        return not self._is_closed and peers.is_there(self._socket)
 
     @_closing_on_error
     def hear(self, answer: Answer) -> None:

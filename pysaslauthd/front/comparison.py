@@ -59,6 +59,8 @@ class Comparison:
         self._statistics = statistics
         self._rejected = rejected
         self._is_news = False
+        self._unheard = 0
+        """Of how many logins the other daemon has not said anything yet."""
         self._summary = NowAndThen(loop, SUMMARY_INTERVAL, self.sum_up)
 
     def after(self, request: Request, on_end: OnEnd) -> OnEnd:
@@ -81,11 +83,13 @@ class Comparison:
             return
 
         def heard(ticket: Ticket, theirs: Answer) -> None:
+            self._unheard -= 1
             self._judge(ticket, ours, theirs)
 
         # As the client sent it: the other daemon has a realm policy of its own.
         identity = identify(request, RealmPolicy.LOGIN)
         name = name_of(identity, uses_realm=True)
+        self._unheard += 1
         self._room.submit(Ticket(identity, request.password, name, b"", [_Absent(asker)], heard))
 
     def sum_up(self) -> bool:
@@ -98,6 +102,13 @@ class Comparison:
                 f"{counts.compared_unavailable} unavailable, {counts.compared_dropped} dropped"
             )
         return is_news
+
+    def end(self) -> None:
+        """The front ends: what the other daemon has not said by now nobody will hear."""
+        self._statistics.compared_dropped += self._unheard
+        self._is_news = self._is_news or bool(self._unheard)
+        self._unheard = 0
+        self.sum_up()
 
     def _judge(self, ticket: Ticket, ours: Answer, theirs: Answer) -> None:
         if theirs.cause in _NOBODY_ASKED:

@@ -15,6 +15,7 @@ from pysaslauthd import logs
 from pysaslauthd.core import control
 from pysaslauthd.core.control import LARGEST_ORDER, Line, LineError
 from pysaslauthd.core.entrance import Entrance
+from pysaslauthd.front import peers
 from pysaslauthd.front.client import HURRY, SEND_FLAGS
 from pysaslauthd.front.listener import Listener
 from pysaslauthd.front.refusals import Refusals
@@ -89,7 +90,7 @@ class ControlDesk:
 
     def greet(self, connection: socket.SocketType) -> None:
         """See :class:`Doorkeeper`."""
-        if len(self._conversations) >= MOST_CONVERSATIONS:
+        if self._is_full():
             with contextlib.suppress(OSError):
                 text = f"{MOST_CONVERSATIONS} others are asking already; try again later"
                 connection.send(control.encode({"error": text}), SEND_FLAGS)
@@ -111,6 +112,14 @@ class ControlDesk:
 
     def make_room(self) -> None:
         """See :class:`Doorkeeper`. These few leave by themselves."""
+
+    def _is_full(self) -> bool:
+        """Whether so many wait to be told something. For who has left, as by Ctrl-C, nothing more is done then."""
+        if len(self._conversations) < MOST_CONVERSATIONS:
+            return False
+        left = [task for task, client in self._conversations.items() if not peers.is_there(client)]
+        _cancel(left)
+        return len(self._conversations) - len(left) >= MOST_CONVERSATIONS
 
     async def _converse(self, client: socket.socket) -> None:
         try:

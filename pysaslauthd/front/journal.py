@@ -10,6 +10,9 @@ from pysaslauthd.core.request_id import shown_id
 from pysaslauthd.front.outcome import Outcome, Way
 from pysaslauthd.logs import is_debug, log
 
+_BRACKETS = str.maketrans({"[": r"\x5b", "]": r"\x5d"})
+"""A detail may quote a login or a server, and none of them is to put a ``[remote=...]`` of its choice in a line."""
+
 
 class Journal:
     """Writes it. Who got in is news with ``successes``, else a detail; what the mechanism had to say always is."""
@@ -31,7 +34,7 @@ class Journal:
                 log.error("auth unavailable", **_fields(outcome), **_reason(answer), extra=_extra(outcome))
         if is_debug():
             for line in answer.details:
-                log.debug(line, extra=outcome.asker.caller.mark)
+                log.debug(line.translate(_BRACKETS), extra=outcome.asker.caller.mark)
 
 
 def _extra(outcome: Outcome) -> dict[str, object]:

@@ -1,7 +1,8 @@
-"""Who is at the other end of a connection, as the kernel noted when he connected."""
+"""Who is at the other end of a connection, as the kernel noted when he connected, and whether he still is."""
 
 import ctypes
 import errno
+import select
 import socket
 import struct
 from typing import NamedTuple
@@ -27,6 +28,14 @@ class Peer(NamedTuple):
 
     user: int
     groups: frozenset[int]
+
+
+def is_there(connection: "socket.SocketType") -> bool:
+    """Whether the peer can still hear. Who only closed its writing side, or sends on and on, can."""
+    # On a UNIX socket a peer that has closed both directions is an event of its own, which needs no asking for.
+    look = select.poll()
+    look.register(connection.fileno(), 0)
+    return not look.poll(0)
 
 
 def process_of(connection: "socket.SocketType") -> tuple[int, int]:

@@ -161,7 +161,7 @@ class _Front:
         with logs.counting_repeats(self._loop.call_later):
             self._loop.run_forever()
             if self._comparison is not None:
-                self._comparison.sum_up()
+                self._comparison.end()
             self._publication.end()
             self._publication.wait()
 

@@ -262,7 +262,8 @@ class Supervisor:
             for wish in each.take_wishes():
                 if wish.verb is ToMaster.RELOAD:
                     self._reloads.ask(each, wish.number)
-                    self._announce_reload()
+                    if not self._is_reloading:  # a front could say so without end
+                        self._announce_reload()
                 else:
                     self._set_level(logs.LEVELS[wish.number])
         if self._stop_at is not None:

@@ -16,6 +16,7 @@ import pytest
 
 from pysaslauthd.core import messages
 from support import processes
+from support.service_manager import Manager
 from support.waiting import wait_until
 
 MASTER = Path(__file__).with_name("hostile_front.py")
@@ -24,13 +25,16 @@ MASTER = Path(__file__).with_name("hostile_front.py")
 class Master:
     """The real supervisor in a process of its own, its front playing ``attack``."""
 
-    def __init__(self, attack: str, directory: Path, stderr: int | None = None) -> None:
+    def __init__(
+        self, attack: str, directory: Path, stderr: int | None = None, manager: Manager | None = None
+    ) -> None:
         self.log = directory / "log"
         self.diary = directory / "diary"
         self.diary.touch()
+        words = (sys.executable, str(MASTER), attack, str(directory))
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(MASTER), attack, str(directory)],
+                words if manager is None else manager.command(words),
                 stderr=log if stderr is None else stderr,
                 start_new_session=True,
             )
@@ -57,8 +61,10 @@ def directory() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def master(attack: str, directory: Path, stderr: int | None = None) -> Iterator[Master]:
-    running = Master(attack, directory, stderr)
+def master(
+    attack: str, directory: Path, stderr: int | None = None, manager: Manager | None = None
+) -> Iterator[Master]:
+    running = Master(attack, directory, stderr, manager)
     try:
         yield running
     finally:
@@ -110,8 +116,13 @@ def test_killing_and_wanting_without_end_is_slowed_down(directory: Path) -> None
 
 
 def test_reloading_without_end_is_slowed_down(directory: Path) -> None:
-    with master("reload without end", directory) as running:
-        wait_until(lambda: running.notes()[3:], "there were four reloads", limit=60)
+    with Manager() as manager, master("reload without end", directory, manager=manager) as running:
+        wait_until(
+            lambda: manager.receive() and running.notes()[3:], "there were four reloads", limit=60
+        )  # which keeps its ears open
+        said = [next(iter(each.values)) for each in manager.receive() if "STATUS" not in each.values]
+        assert "RELOADING" in said
+        assert all(before != after for before, after in itertools.pairwise(said))
         begun = [note["reloads_at"] for note in running.notes()]
         assert min(after - before for before, after in itertools.pairwise(begun)) > 0.9
         assert running.process.poll() is None

@@ -182,13 +182,15 @@ class TestAHostileClient:
 
 
 class TestThePort:
-    def test_that_is_taken_stops_the_start_with_a_reason(self) -> None:
+    def test_that_is_taken_is_said_and_logins_are_answered(self) -> None:
         with listening(free_port()) as taken:
             port = taken.getsockname()[1]
-            with pytest.raises(
-                AssertionError, match=f"metrics_port: cannot listen on {HOST}:{port}: Address"
-            ):
-                Daemon(settings={"metrics_port": str(port)}).start()
+            with Daemon(settings={"metrics_port": str(port)}) as daemon:
+                assert daemon.ask() == "OK"
+                told = f":no metrics by HTTP until a restart: metrics_port: cannot listen on {HOST}:{port}: Address"
+                assert told in daemon.log
+                daemon.kill_front()
+                assert daemon.ask() == "OK"
 
     def test_without_the_library_stops_start_and_check_with_a_reason(self, tmp_path: Path) -> None:
         (tmp_path / "prometheus_client.py").write_text("raise ImportError('not here')\n")

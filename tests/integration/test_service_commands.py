@@ -23,6 +23,18 @@ from support.waiting import wait_until
 
 HOLD_A_LOCK = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(); time.sleep(60)"
 
+STOPPED_BEFORE_IT_HAS_ITS_FILE = """
+import os, signal, sys
+from pysaslauthd.commands import daemon
+from pysaslauthd.master.readiness import Readiness
+def played(configuration, options, pipe, starter):
+    os.kill(os.getppid(), signal.SIGTERM)
+    Readiness(pipe).ready()
+    return 0
+daemon._daemon = played
+sys.exit(daemon.main(sys.argv[1:]))
+"""
+
 
 @pytest.fixture
 def there() -> Iterator[Configured]:
@@ -122,6 +134,11 @@ class TestStop:
         pid = there.pid
         assert ask(there, "--stop").returncode == 0
         assert not processes.is_alive(pid)
+
+    def test_of_one_that_starts_does_not_end_the_process_that_waits_for_it(self, there: Configured) -> None:
+        """Or nothing could be found that is to be ended, until the daemon has its pid file."""
+        command = [sys.executable, "-c", STOPPED_BEFORE_IT_HAS_ITS_FILE, "--config", str(there.file)]
+        assert subprocess.run(command, timeout=60, check=False).returncode == 0
 
     def test_removes_what_a_killed_one_left(self, there: Configured, daemon: int) -> None:
         os.kill(daemon, signal.SIGKILL)

@@ -1,5 +1,6 @@
 """A bug behind a client costs that client its answer, and leaves nothing behind."""
 
+import asyncio
 import socket
 from collections.abc import Callable
 
@@ -23,6 +24,10 @@ class Gate:
 
     def __init__(self, login: Callable[[Request, Asker, bytes | None], None]) -> None:
         self.login = login
+        self.known: set[bytes] = set()
+
+    def remembers(self, whole: bytes) -> bool:
+        return whole in self.known
 
     def refuse(self, error: ProtocolError, _caller: Caller) -> None:
         raise RuntimeError from error
@@ -69,6 +74,23 @@ def talk(gate: Gate, data: bytes) -> tuple[bytes, int]:
     return heard, len(house.left)
 
 
+def late(gate: Gate, data: bytes) -> bytes:
+    """What a client hears that has been accepted before it asks."""
+    house = House(gate)
+    ours, theirs = socket.socketpair()
+    with ours:
+        Client(house, theirs, Caller(1, 0, 0)).begin(None)  # type: ignore[arg-type]
+        ours.sendall(data)
+        for _ in range(1000):
+            if house.left:
+                break
+            house.loop.run_until_complete(asyncio.sleep(0.001))
+        ours.setblocking(False)
+        heard = read_to_end(ours)
+    house.loop.close()
+    return heard
+
+
 def broken(*_: object) -> None:
     raise ZeroDivisionError
 
@@ -99,6 +121,14 @@ def test_an_answer_that_cannot_be_sent_closes_its_client() -> None:
     heard, closed = talk(Gate(deliver_odd), RIGHT)
     assert heard in (b"", b"\0\2NO")
     assert closed == 1
+
+
+def test_who_asks_when_he_was_accepted_already_is_looked_up_before_anything_else() -> None:
+    gate = Gate(broken)
+    gate.known = {RIGHT}
+    assert late(gate, RIGHT) == b"\0\2OK"
+    assert late(Gate(lambda _, asker, __: asker.hear(ACCEPTED)), RIGHT) == b"\0\2OK"
+    assert late(gate, request(b"alice", b"another")) == b""
 
 
 def test_a_second_answer_is_not_sent() -> None:

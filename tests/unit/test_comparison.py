@@ -247,6 +247,18 @@ class TestTheSummary:
             "1 equal, 1 different, 1 unavailable, 1 dropped",
         ]
 
+    def test_at_the_end_counts_as_dropped_what_was_not_heard(self, loop: uvloop.Loop) -> None:
+        stage = Stage(loop)
+        with capture_logs() as lines:
+            stage.answered(ACCEPTED, ACCEPTED)
+            stage.answered(ACCEPTED)
+            stage.answered(ACCEPTED)
+            stage.comparison.end()
+            stage.comparison.end()
+        assert stage.counts == (1, 0, 0, 2)
+        assert lines[-1]["event"].endswith(": 1 equal, 0 different, 0 unavailable, 2 dropped")
+        assert len(lines) == 2
+
 
 class TestThePassword:
     def test_is_held_no_longer_than_it_is_needed(self, loop: uvloop.Loop) -> None:

@@ -1,6 +1,7 @@
 """The control socket with real clients and commands of the test's own, the worst that there could be."""
 
 import asyncio
+import contextlib
 import socket
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -156,6 +157,16 @@ def test_who_does_not_read_is_closed_and_no_more_than_a_line_waits_for_him(
 def test_who_leaves_ends_his_command(stage: Stage) -> None:
     connect(stage.path, order(do="endless")).close()
     stage.until(lambda: ENDED == ["endless"])
+
+
+def test_those_who_left_what_hangs_keep_nobody_out(stage: Stage) -> None:
+    with contextlib.ExitStack() as clients:
+        for _ in range(control.MOST_CONVERSATIONS):
+            clients.enter_context(connect(stage.path, order(do="hang")))
+        with connect(stage.path) as another:
+            assert stage.read(another) == [{"error": "8 others are asking already; try again later"}]
+    assert stage.heard("count")[-1] == {"end": True}
+    stage.until(lambda: ENDED == ["hangs"] * control.MOST_CONVERSATIONS)
 
 
 @pytest.mark.parametrize("stage", [Limits(5.0, 0.05)], indirect=True)

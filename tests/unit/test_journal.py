@@ -60,6 +60,16 @@ def test_each_verdict_has_its_line_and_details_are_for_debugging(
     assert all(mark.items() <= line.items() for line in lines)
 
 
+def test_a_detail_has_no_bracket_by_which_it_would_be_taken_for_a_value(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    answer = WRONG._replace(details=("ldap: alice [remote=192.0.2.1]: no entry",))
+    _, detail = written(capfd, answer, verbose=True)
+    assert "remote=192.0.2.1" in str(detail["event"])
+    assert "[" not in str(detail["event"])
+    assert "]" not in str(detail["event"])
+
+
 def test_a_failure_says_why_in_one_word_and_how_long_it_waited(capfd: pytest.CaptureFixture[str]) -> None:
     (line,) = written(capfd, WRONG)
     assert (line["cause"], line["wait"], line["way"]) == ("wrong_password", 0.25, "mechanism")

@@ -1,6 +1,8 @@
 """A worker yields the processor for a guess, and has it back for who comes next."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,16 @@ def test_what_the_kernel_did_not_let_us_take_back_is_taken_back_later(
         assert session.read_text() == str(own)
     finally:
         os.setpriority(os.PRIO_PROCESS, 0, own)
+
+
+@pytest.mark.parametrize(("without", "niceness"), [((), "15 0"), (("--bounding-set", "-sys_nice"), "0 0")])
+def test_nothing_is_given_up_that_could_not_be_taken_back(without: tuple[str, ...], niceness: str) -> None:
+    """Root in many a container has not the capability for it."""
+    need_root()
+    script = (
+        "import os; from pysaslauthd.workers.priority import Priority; own = os.getpriority(0, 0)\n"
+        "tried = Priority(own + 15); tried.set(yields=True); low = os.getpriority(0, 0)\n"
+        "tried.set(yields=False); print(low - own, os.getpriority(0, 0) - own)"
+    )
+    command = ["setpriv", *without, sys.executable, "-c", script]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == niceness
