@@ -277,9 +277,9 @@ class Pool:
                 self._ask(worker, is_for_log=False)
                 worker.is_suspected = True
                 continue
-            if (
-                not self._receive(worker) and worker.number in self._workers
-            ):  # we may have been the ones that slept
+            # We may have been the ones that slept, and its answer is here.
+            has_answered = self._receive(worker)
+            if not has_answered and worker.number in self._workers:
                 log.error(f"{self._options.name} worker {worker.number} gets nothing done and is killed")
                 self._condemn(worker, losses.STALLED)
 
