@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from support.fake_daemon import FakeDaemon
+from support.fake_daemon import FakeDaemon, Sent
 from support.machine import Machine
 from support.machine_daemon import IGOR, RIGHT
 from support.program_machines import REALM, Machines
@@ -41,7 +41,7 @@ _WITHOUT_LIBSASL = {"exim", "testsaslauthd"}
 
 
 class Recorded(NamedTuple):
-    """One request: the bytes of one write, and the four or five fields in them."""
+    """One request: its bytes, and the four or five fields in them."""
 
     data: bytes
     fields: tuple[str, ...]
@@ -58,12 +58,12 @@ def names() -> list[str]:
     return sorted(file.stem for file in DIRECTORY.glob("*.toml"))
 
 
-def record(program: Program, machine: Machine) -> list[bytes]:
-    """What it sends now, as one read of each connection brings it."""
+def record(program: Program, machine: Machine) -> list[Sent]:
+    """What it sends now, for each of TYPED."""
     with FakeDaemon(b"OK", mux=machine.root / program.mux) as fake:
         for typed in TYPED:
             program.login(machine, typed, RIGHT)
-    return fake.first_reads
+    return fake.sent
 
 
 def _version(program: Program, machine: Machine) -> str:
@@ -94,7 +94,7 @@ def _main() -> None:
     with Machines() as machines:
         for program in PROGRAMS:
             machine = machines[program.machine].machine
-            requests = dict(zip(TYPED, record(program, machine), strict=True))
+            requests = dict(zip(TYPED, (each.data for each in record(program, machine)), strict=True))
             (DIRECTORY / f"{program.name}.toml").write_text(_text(_version(program, machine), requests))
 
 

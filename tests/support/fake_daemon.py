@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from support.mux import field
 from support.waiting import wait_until
@@ -19,11 +19,21 @@ Play = Callable[[socket.socket], None]
 """What it does with the connection of a client that has sent its request."""
 
 
+class Sent(NamedTuple):
+    """What a client sent for one request."""
+
+    data: bytes
+    """All of it; a fifth field, which nothing announces, if it came with the first read."""
+
+    in_one_read: bool
+    """So did a client that writes once; one that writes field by field seldom does."""
+
+
 class _Handler(socketserver.BaseRequestHandler):
     server: "_Server"
 
     def handle(self) -> None:
-        self.server.first_reads.append(self.request.recv(65536, socket.MSG_PEEK))
+        first_read = self.request.recv(65536, socket.MSG_PEEK)
         fields = []
         for _ in range(self.server.fields):
             # Not a byte beyond them, which a test may look for.
@@ -31,6 +41,8 @@ class _Handler(socketserver.BaseRequestHandler):
             if len(head) < 2:
                 return
             fields.append(self.request.recv(int.from_bytes(head), socket.MSG_WAITALL))
+        asked = b"".join(map(field, fields))
+        self.server.sent.append(Sent(max(first_read, asked, key=len), len(first_read) >= len(asked)))
         self.server.requests.append(tuple(fields))
         self.server.play(self.request)
 
@@ -43,7 +55,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self.play = play
         self.fields = fields
         self.requests: list[tuple[bytes, ...]] = []
-        self.first_reads: list[bytes] = []
+        self.sent: list[Sent] = []
         super().__init__(str(mux), _Handler)
         # Who asks in a test is of many users; who may is decided by the directory.
         mux.chmod(0o777)
@@ -74,9 +86,9 @@ class FakeDaemon:
         return self.requests
 
     @property
-    def first_reads(self) -> list[bytes]:
-        """What one read of each connection brought: the whole request, of clients that send it in one write."""
-        return self._server.first_reads
+    def sent(self) -> list[Sent]:
+        """The bytes of each that came whole, so far."""
+        return self._server.sent
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -27,8 +27,8 @@ BASE = "dc=example,dc=org"
 class Program(NamedTuple):
     """One that asks. ``login`` has it ask for a login and a password, and gives its words for the answer.
 
-    ``mux`` is where it asks, below the machine's root. ``splits_realm`` is whether it takes ``user@realm`` apart, as
-    libsasl does.
+    ``mux`` is where it asks, below the machine's root. ``splits_realm`` is whether it takes ``user@realm`` apart, and
+    ``writes_once`` whether its request is one write, as with libsasl.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Program(NamedTuple):
     unavailable: str
     mux: str = MUX
     splits_realm: bool = True
+    writes_once: bool = True
 
 
 def _smtp(port: int, *, tls: bool = False) -> Callable[[Machine, str, str], str]:
@@ -140,7 +141,7 @@ PROGRAMS = (
     Program("sendmail-tls", "sendmail-tls", _smtp(587, tls=True), "235", "535", "535"),
     Program("postfix", "postfix", _smtp(10025), "235", "535", "454"),
     Program("postfix-chrooted", "postfix", _smtp(587), "235", "535", "454", mux=CHROOTED_MUX),
-    Program("exim", "exim", _smtp(25), "235", "535", "435", splits_realm=False),
+    Program("exim", "exim", _smtp(25), "235", "535", "435", splits_realm=False, writes_once=False),
     Program("slapd", "postfix", _bind, "0", "49", "49"),
     Program(
         "imapd", "postfix", _imap, "OK", f"{_FAILED}: authentication failure", f"{_FAILED}: generic failure"
