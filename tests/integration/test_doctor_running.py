@@ -23,7 +23,9 @@ def examine(daemon: Daemon, *words: str) -> Report:
 @pytest.mark.parametrize("words", [(), ("--", "-a", "shadow")])
 def test_the_daemon_on_the_run_path_is_the_one_that_is_looked_at(words: tuple[str, ...]) -> None:
     with Daemon() as daemon:
-        before = wait_until(lambda: daemon.log if "(worker 5)" in daemon.log else "", "all is said of the start")
+        before = wait_until(
+            lambda: daemon.log if "(worker 5)" in daemon.log else "", "all is said of the start"
+        )
         report = examine(daemon, *words)
         assert report.get("listening").text == f"pysaslauthd listens on {daemon.mux}"
         assert "no-mechanism" not in {each.id for each in report.findings}
