@@ -146,7 +146,7 @@ class Client:
     @_closing_on_error
     def linger(self) -> None:
         """It has its answer: close without destroying it, as bytes that were not read would reset the peer."""
-        if self._drained():
+        if not peers.has_more(self._socket):
             self.close()
             return
         with contextlib.suppress(OSError):
@@ -305,12 +305,6 @@ class Client:
         except OSError:
             pass
         self.close()
-
-    def _drained(self) -> bool:
-        try:
-            return not self._socket.recv(CHUNK, DONT_WAIT)
-        except OSError:
-            return True
 
     def _set_timer(self, seconds: float, action: Callable[[], None]) -> None:
         if self._timer is not None:

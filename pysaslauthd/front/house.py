@@ -178,13 +178,10 @@ class House:
             self.statistics.unheard += 1
             connection.close()
             return True
-        try:
-            is_more = bool(connection.recv(CHUNK, DONT_WAIT))
-        except OSError:
-            is_more = False
-        if not is_more:
-            connection.close()
-        return not is_more
+        if peers.has_more(connection):
+            return False
+        connection.close()
+        return True
 
     def waits_for(self, client: Client) -> None:
         """See :class:`Host`."""

@@ -2,9 +2,11 @@
 
 import ctypes
 import errno
+import fcntl
 import select
 import socket
 import struct
+import termios
 from typing import NamedTuple
 
 _CREDENTIALS = struct.Struct("iII")
@@ -19,6 +21,9 @@ _FEW_GROUPS = 1024
 
 _MOST_GROUPS = 65_536
 """NGROUPS_MAX of Linux."""
+
+_NOTHING = bytes(struct.calcsize("i"))
+"""The count of bytes where there are none."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -36,6 +41,11 @@ def is_there(connection: "socket.SocketType") -> bool:
     look = select.poll()
     look.register(connection.fileno(), 0)
     return not look.poll(0)
+
+
+def has_more(connection: "socket.SocketType") -> bool:
+    """Whether there are bytes that were not read. Asked so, as a read of nothing costs an exception with its text."""
+    return fcntl.ioctl(connection.fileno(), termios.FIONREAD, _NOTHING) != _NOTHING
 
 
 def process_of(connection: "socket.SocketType") -> tuple[int, int]:
