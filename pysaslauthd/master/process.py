@@ -86,9 +86,10 @@ def _run(role: Role, master: int) -> None:
             _go_first()
         close_all_but({*_STANDARD_DESCRIPTORS, *role.descriptors})
         logs.reopen()
-        kernel.set_name(role.name)
         privileges.forbid_cores()
         privileges.give_up(role.rights)
+        # Not before: who sees the name may count on what the process is not allowed.
+        kernel.set_name(role.name)
         kernel.die_with(master)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         role.main()

@@ -194,7 +194,7 @@ def test_who_is_told_to_end_leaves_nothing_behind(place: Path) -> None:
         wait_until(lambda: any(p.name.startswith("loadgen") for p in family(place)), "the load begins")
     finally:
         bench.terminate()
-        bench.communicate(timeout=30)
+        bench.communicate(timeout=60)
 
     assert bench.returncode == 1
     assert not family(place)

@@ -99,10 +99,10 @@ class TestWhileOneIsUnavailable:
     def test_a_worker_that_dies_is_no_different(self, files: PamFiles, users: Path) -> None:
         with pam(files, "-n", "1", *chain(users, "shadow", "pam")) as daemon, ExitStack() as stack:
             (worker,) = daemon.children("pysasl-shadow")
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
             client = stack.enter_context(mux.connect(daemon.mux))
             client.sendall(mux.request(ALICE, WRONG, b"permit"))
-            os.kill(worker.pid, signal.SIGKILL)
+            worker.send(signal.SIGKILL)
             assert mux.read_to_end(client) == b"\0\2OK"
 
 

@@ -74,13 +74,13 @@ class TestStatus:
 
         wait_until(lambda: counts() == (2, 0, 0, 0), "both workers are there")
         for worker in daemon.children("pysasl-shadow"):
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
         with contextlib.ExitStack() as clients:
             for login in (b"a", b"b", b"c"):
                 clients.enter_context(connect(daemon.mux, mux.request(login, WRONG)))
             wait_until(lambda: counts() == (0, 2, 2, 1), "two logins are in hand and one waits")
             for worker in daemon.children("pysasl-shadow"):
-                os.kill(worker.pid, signal.SIGCONT)
+                worker.send(signal.SIGCONT)
 
     def test_counts_the_fronts_that_were_lost_and_outlives_them(self, daemon: Daemon, path: Path) -> None:
         (first, _) = raw(path, order(do="status"))
@@ -141,12 +141,12 @@ class TestFlush:
     @pytest.mark.parametrize("words", [("flush",), ("flush", LOGIN.decode())])
     def test_reaches_what_is_on_its_way(self, daemon: Daemon, words: tuple[str, ...]) -> None:
         for worker in daemon.children(WORKER):
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
         with connect(daemon.mux, mux.request(LOGIN, PASSWORD)) as client:
             wait_until(lambda: status(daemon)["mechanisms"][0]["logins"] == 1, "a worker has it")
             assert ctl(daemon.run_path, *words).out == "0 forgotten\n"
             for worker in daemon.children(WORKER):
-                os.kill(worker.pid, signal.SIGCONT)
+                worker.send(signal.SIGCONT)
             assert client.recv(100)[2:] == b"OK"
         assert status(daemon)["cache"] == 0
         assert asked(daemon, daemon.ask) == 1
@@ -306,10 +306,10 @@ class TestWhoMayNotAsk:
         self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         front = daemon.front()
-        os.kill(front.pid, signal.SIGSTOP)
+        front.send(signal.SIGSTOP)
         monkeypatch.setattr(control_client, "DEFAULT_TIMEOUT", 0.1)
         told = here(daemon.run_path, "status")
-        os.kill(front.pid, signal.SIGCONT)
+        front.send(signal.SIGCONT)
         assert told.status == EXIT_FAILED
         assert "the daemon does not answer within" in told.error
 

@@ -125,13 +125,13 @@ def test_equal_requests_at_once_are_one_question() -> None:
 
         def all_at_once() -> None:
             for worker in daemon.children(WORKER):
-                os.kill(worker.pid, signal.SIGSTOP)
+                worker.send(signal.SIGSTOP)
             threads = [threading.Thread(target=lambda: heard.append(daemon.ask())) for _ in range(clients)]
             for thread in threads:
                 thread.start()
             wait_until(lambda: joined(daemon) == clients - 1, "all have asked")
             for worker in daemon.children(WORKER):
-                os.kill(worker.pid, signal.SIGCONT)
+                worker.send(signal.SIGCONT)
             for thread in threads:
                 thread.join()
 
@@ -145,13 +145,13 @@ def test_requests_that_differ_in_any_field_are_questions_of_their_own() -> None:
 
         def ask_all() -> None:
             for worker in daemon.children(WORKER):
-                os.kill(worker.pid, signal.SIGSTOP)
+                worker.send(signal.SIGSTOP)
             connections = [mux.connect(daemon.mux) for _ in addresses]
             for connection, address in zip(connections, addresses, strict=True):
                 connection.sendall(mux.request(LOGIN, PASSWORD, b"imap", b"", address))
             wait_until(lambda: counted(daemon, "cache_misses") >= len(addresses), "all have asked")
             for worker in daemon.children(WORKER):
-                os.kill(worker.pid, signal.SIGCONT)
+                worker.send(signal.SIGCONT)
             for connection in connections:
                 assert mux.read_to_end(connection) == b"\0\2OK"
                 connection.close()

@@ -524,7 +524,7 @@ class TestSecrets:
             ]
             everywhere: list[bytes] = []
             for worker in daemon.children(WORKER):
-                os.kill(worker.pid, signal.SIGSTOP)
+                worker.send(signal.SIGSTOP)
             with subprocess.Popen(
                 [*COMMAND, "-m", str(daemon.run_path), "explain", TRY, "alice"],
                 stdin=subprocess.PIPE,
@@ -541,7 +541,7 @@ class TestSecrets:
                         with contextlib.suppress(OSError):
                             everywhere.append(Path(f"/proc/{process.pid}/{name}").read_bytes())
                 for worker in daemon.children(WORKER):
-                    os.kill(worker.pid, signal.SIGKILL)
+                    worker.send(signal.SIGKILL)
                 out.append(running.stdout.read().decode())
             assert "nobody can say: crash, worker died" in out[-1]
             everywhere += [daemon.log.encode(), *(each.encode() for each in out)]
@@ -583,7 +583,7 @@ def test_a_terminal_gets_nothing_that_a_login_or_a_server_made_up() -> None:
 def test_it_waits_for_a_worker_as_a_login_does_and_is_not_for_ever() -> None:
     with Daemon("-n", "1", settings={"queue_timeout": "1s"}) as daemon:
         (worker,) = daemon.children(WORKER)
-        os.kill(worker.pid, signal.SIGSTOP)
+        worker.send(signal.SIGSTOP)
         with connect(daemon.mux, mux.request(b"a", b"b")):
             wait_until(
                 lambda: (
@@ -592,7 +592,7 @@ def test_it_waits_for_a_worker_as_a_login_does_and_is_not_for_ever() -> None:
                 "the worker has the login",
             )
             explained = Explained(daemon.run_path, "alice", password=WRONG)
-        os.kill(worker.pid, signal.SIGCONT)
+        worker.send(signal.SIGCONT)
     assert explained.verdict == (
         "nobody can say: shed, no worker was free within 1 s; a client gets a close without an answer"
     )

@@ -46,14 +46,14 @@ def test_no_answer_meant_for_the_old_front_reaches_a_client_of_the_new_one() -> 
     with Daemon("-n", "2") as daemon:
         old = daemon.children(WORKER)
         for worker in old:
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
         waiting = [mux.connect(daemon.mux) for _ in old]
         for client in waiting:
             # Accepted, if the workers could say so.
             client.sendall(request(LOGIN, PASSWORD))
         wait_until(lambda: front_has_clients(daemon, len(waiting)), "the front handed them over")
         front = daemon.front()
-        os.kill(front.pid, signal.SIGKILL)
+        front.send(signal.SIGKILL)
         assert [read_to_end(client) for client in waiting] == [b"", b""]
         for client in waiting:
             client.close()
@@ -82,7 +82,7 @@ def test_a_killed_master_takes_all_with_it_and_the_next_start_works() -> None:
         assert daemon.process is not None
         daemon.process.kill()
         daemon.process.wait()
-        wait_until(lambda: not [child for child in children if child.is_alive], "no process is left", limit=1)
+        wait_until(lambda: not [child for child in children if child.is_alive], "no process is left")
         assert daemon.mux.exists()
         daemon.start()
         assert daemon.ask() == "OK"
@@ -92,17 +92,17 @@ def test_a_killed_master_takes_even_those_with_it_that_cannot_notice() -> None:
     with Daemon("-n", "3") as daemon:
         children = daemon.children()
         for child in children:
-            os.kill(child.pid, signal.SIGSTOP)
+            child.send(signal.SIGSTOP)
         assert daemon.process is not None
         daemon.process.kill()
         daemon.process.wait()
         daemon.process = None
         try:
-            wait_until(lambda: not [c for c in children if c.is_alive], "no process is left", limit=1)
+            wait_until(lambda: not [c for c in children if c.is_alive], "no process is left")
         finally:
             for child in children:
                 if child.is_alive:
-                    os.kill(child.pid, signal.SIGKILL)
+                    child.send(signal.SIGKILL)
 
 
 def test_workers_that_keep_dying_are_started_with_pauses_and_work_again_when_they_live() -> None:
@@ -125,8 +125,8 @@ def test_children_leave_stopping_to_the_master(name: str) -> None:
     with Daemon("-n", "2") as daemon:
         before = daemon.children(name)
         for child in before:
-            os.kill(child.pid, signal.SIGINT)
-            os.kill(child.pid, signal.SIGHUP)
+            child.send(signal.SIGINT)
+            child.send(signal.SIGHUP)
         assert daemon.ask() == "OK"
         assert [child.pid for child in daemon.children(name)] == [child.pid for child in before]
 

@@ -122,7 +122,7 @@ class TestWhoLeaves:
     def test_costs_no_worker_anything(self, clients: ExitStack) -> None:
         with Daemon("-n", "1") as daemon:
             (worker,) = daemon.children(WORKER)
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
             first = send(clients, daemon.mux, LOGIN, PASSWORD)
             leaver = send(clients, daemon.mux, b"leaver", WRONG)
             stays = send(clients, daemon.mux, b"stays", WRONG)
@@ -131,21 +131,21 @@ class TestWhoLeaves:
             stays.shutdown(socket.SHUT_WR)
             wait_until(lambda: front_counts(daemon, "gone") == 1, "it is noticed")
             assert front_counts(daemon, "queued") == 1
-            os.kill(worker.pid, signal.SIGCONT)
+            worker.send(signal.SIGCONT)
             assert [read_to_end(first), read_to_end(stays)] == [OK, NO]
             assert (refused(daemon, b"stays"), refused(daemon, b"leaver")) == (1, 0)
 
     def test_makes_room_in_a_full_queue(self, clients: ExitStack) -> None:
         with Daemon("-n", "1", settings={"queue_length": "10"}) as daemon:
             (worker,) = daemon.children(WORKER)
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
             first = send(clients, daemon.mux, LOGIN, PASSWORD)
             waiting = [send(clients, daemon.mux, b"leaver-%d" % n, WRONG) for n in range(10)]
             wait_until(lambda: front_counts(daemon, "queued") == 10, "the queue is full")
             for client in waiting:
                 client.close()
             last = send(clients, daemon.mux, LOGIN, PASSWORD, b"smtp")
-            os.kill(worker.pid, signal.SIGCONT)
+            worker.send(signal.SIGCONT)
             assert [read_to_end(first), read_to_end(last)] == [OK, OK]
 
 
@@ -156,24 +156,24 @@ class TestWithoutASeat:
         with Daemon("-c", "-n", "1", settings={"connections": "8"}) as daemon:
             assert daemon.ask() == "OK"
             (worker,) = daemon.children(WORKER)
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
             waiting = [send(clients, daemon.mux, b"u%d" % n, WRONG) for n in range(5)]
             wait_until(lambda: front_counts(daemon, "clients") == 5, "all seats are taken")
             for _ in range(3):
                 assert daemon.ask() == "OK"
                 assert daemon.ask(LOGIN, WRONG) == "-"
             assert "1 login turned away: too many clients are connected" in daemon.log
-            os.kill(worker.pid, signal.SIGCONT)
+            worker.send(signal.SIGCONT)
             assert [read_to_end(client) for client in waiting] == [NO] * 5
 
     def test_no_is_said_where_that_is_asked_for(self, clients: ExitStack) -> None:
         with Daemon("-n", "1", settings={"connections": "8", "unavailable": "no"}) as daemon:
             (worker,) = daemon.children(WORKER)
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
             waiting = [send(clients, daemon.mux, b"u%d" % n, WRONG) for n in range(5)]
             wait_until(lambda: front_counts(daemon, "clients") == 5, "all seats are taken")
             assert daemon.ask() == "NO"
-            os.kill(worker.pid, signal.SIGCONT)
+            worker.send(signal.SIGCONT)
             assert [read_to_end(client) for client in waiting] == [NO] * 5
 
     def test_the_oldest_refusal_has_to_go_before_anybody_new(
@@ -205,14 +205,14 @@ class TestWithoutASeat:
             daemon.directory.chmod(0o755)
             daemon.run_path.chmod(0o755)
             (worker,) = daemon.children(WORKER)
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
             waiting = [send(clients, daemon.mux, b"u%d" % n, WRONG) for n in range(5)]
             wait_until(lambda: front_counts(daemon, "clients") == 5, "all of its seats are taken")
             assert daemon.ask() == "-"
             with another_user(daemon.mux, request(LOGIN, PASSWORD)) as other:
                 wait_until(lambda: front_counts(daemon, "clients") == 6, "the other user has a seat")
-                os.kill(worker.pid, signal.SIGCONT)
-                assert other.communicate(timeout=30)[0] == OK
+                worker.send(signal.SIGCONT)
+                assert other.communicate(timeout=60)[0] == OK
             assert [read_to_end(client) for client in waiting] == [NO] * 5
 
 

@@ -17,7 +17,7 @@ import pytest
 from pysaslauthd.core import messages
 from support import processes
 from support.service_manager import Manager
-from support.waiting import wait_until
+from support.waiting import LIMIT, wait_until
 
 MASTER = Path(__file__).with_name("hostile_front.py")
 
@@ -47,7 +47,7 @@ class Master:
         children = processes.descendants(self.process.pid)
         self.process.terminate()
         try:
-            assert self.process.wait(20) in {0, 1}
+            assert self.process.wait(LIMIT) in {0, 1}
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
@@ -152,7 +152,7 @@ def test_the_workers_of_a_front_end_with_it(directory: Path) -> None:
         (front,) = [child for child in children if child.name == "pysasl-front"]
         workers = [child for child in children if child != front]
         assert len(workers) == note["limit"]
-        os.kill(front.pid, signal.SIGKILL)
+        front.send(signal.SIGKILL)
         wait_until(lambda: not [worker for worker in workers if worker.is_alive], "all are gone")
 
 
@@ -192,7 +192,7 @@ def test_it_cannot_make_the_masters_log_wait(directory: Path) -> None:
 
 def test_a_start_without_a_process_to_be_had_fails_in_time(directory: Path) -> None:
     running = Master("no process to be had", directory)
-    assert running.process.wait(20) == 1
+    assert running.process.wait(LIMIT) == 1
     log = running.log.read_text()
     assert "cannot start a front: [Errno 11]" in log
     assert "cannot start: no login was possible within" in log

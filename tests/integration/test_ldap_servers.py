@@ -209,6 +209,12 @@ class TestABusyServer:
         )
 
 
+async def probed(tried: servers.Servers) -> None:
+    """Until it is known of each whether it answers: while the first is not known to, the next is asked."""
+    probes = [probe for server in tried._servers if (probe := server.probe()) is not None]  # noqa: SLF001
+    await asyncio.gather(*probes)
+
+
 async def ended(tried: servers.Servers, *directories: Slapd) -> None:
     """Nothing of it may outlive the loop."""
     while probes := asyncio.all_tasks() - {asyncio.current_task()}:
@@ -239,6 +245,7 @@ class TestTheServerThatFoundAnEntry:
 
         tried = servers.Servers(conf, Connector(conf, ClientDefaults()))
         there = Endpoint.parse(second.ldap)
+        await probed(tried)
         assert (await tried.use(servers.Purpose.BIND, bind, there)).code == 0
         assert (await tried.use(servers.Purpose.BIND, bind)).code == 0
         for directory in (first, second):

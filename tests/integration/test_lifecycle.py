@@ -147,7 +147,7 @@ class TestInTheBackground:
         place.kill()
         assert place.mux.exists()
         assert place.pid_file.exists()
-        wait_until(lambda: not [child for child in children if child.is_alive], "no process is left", limit=1)
+        wait_until(lambda: not [child for child in children if child.is_alive], "no process is left")
         assert place.start().returncode == 0
         assert place.ask() == "OK"
         place.stop()
@@ -270,7 +270,7 @@ class TestFailedStarts:
 def login_in_hand(daemon: Daemon) -> Iterator[tuple[socket.socket, Process]]:
     """A client whose login the only worker has, which is stopped; both."""
     (worker,) = daemon.children(WORKER)
-    os.kill(worker.pid, signal.SIGSTOP)
+    worker.send(signal.SIGSTOP)
     with mux.connect(daemon.mux) as client:
         client.sendall(mux.request(LOGIN, PASSWORD))
         yield client, worker
@@ -286,7 +286,7 @@ class TestStopping:
         with Daemon("-n", "1") as daemon, login_in_hand(daemon) as (client, worker):
             os.kill(daemon.pid, signal.SIGTERM)
             wait_for_stop(daemon)
-            os.kill(worker.pid, signal.SIGCONT)
+            worker.send(signal.SIGCONT)
             assert mux.read_to_end(client) == b"\0\2OK"
 
     def test_waits_for_no_silent_client(self) -> None:
@@ -311,7 +311,7 @@ class TestStopping:
                 for pid in (*(child.pid for child in daemon.children()), daemon.pid):
                     os.kill(pid, signal.SIGTERM)
                 wait_for_stop(daemon)
-                os.kill(worker.pid, signal.SIGCONT)
+                worker.send(signal.SIGCONT)
                 assert mux.read_to_end(client) == b"\0\2OK"
             assert "was killed" not in daemon.log
 

@@ -176,11 +176,11 @@ class TestSecrets:
 
     def die_while_holding(self, daemon: Daemon, password: bytes) -> None:
         for worker in daemon.children("pysasl-shadow"):
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
         with mux.connect(daemon.mux) as client:
             client.sendall(request(b"alice", password))
             for worker in daemon.children("pysasl-shadow"):
-                os.kill(worker.pid, signal.SIGKILL)
+                worker.send(signal.SIGKILL)
             mux.read_to_end(client)
 
     def found_in(self, text: bytes, stored: list[str]) -> list[bytes]:

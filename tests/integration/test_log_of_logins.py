@@ -53,7 +53,7 @@ def line_of(daemon: Daemon | Configured, **values: object) -> Line:
 def hold(daemon: Daemon) -> int:
     """Stop the one worker; its pid."""
     (worker,) = daemon.children(WORKER)
-    os.kill(worker.pid, signal.SIGSTOP)
+    worker.send(signal.SIGSTOP)
     return worker.pid
 
 

@@ -225,7 +225,7 @@ def test_the_reason_is_the_originals_if_asked() -> None:
 def test_a_login_that_waits_too_long_is_unavailable_and_its_worker_replaced() -> None:
     with Daemon("-n", "1", settings={"login_timeout": "300ms"}) as daemon:
         (worker,) = daemon.children("pysasl-shadow")
-        os.kill(worker.pid, signal.SIGSTOP)
+        worker.send(signal.SIGSTOP)
         assert daemon.ask() == "-"
         assert daemon.ask() == "OK"
         assert "outlasted the deadline and is killed" in daemon.log
@@ -235,14 +235,14 @@ def test_a_login_that_waits_too_long_is_unavailable_and_its_worker_replaced() ->
 def test_logins_beyond_the_queue_are_unavailable_at_once() -> None:
     with Daemon("-n", "1", settings={"queue_length": "3", "queue_timeout": "500ms"}) as daemon:
         (worker,) = daemon.children("pysasl-shadow")
-        os.kill(worker.pid, signal.SIGSTOP)
+        worker.send(signal.SIGSTOP)
         clients = [mux.connect(daemon.mux) for _ in range(6)]
         for client in clients:
             client.sendall(RIGHT)
         # One is in the worker, three wait, two are shed; the three give up their place in time.
         shed, late = "too many logins are waiting", "no worker was free within 0.5 s"
         wait_until(lambda: (turned_away(daemon, shed), turned_away(daemon, late)) == (2, 3), "five are told")
-        os.kill(worker.pid, signal.SIGCONT)
+        worker.send(signal.SIGCONT)
         assert sorted(map(read_to_end, clients)) == [NOTHING] * 5 + [OK]
         for client in clients:
             client.close()

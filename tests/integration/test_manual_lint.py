@@ -17,8 +17,8 @@ MESSAGE = re.compile(r"^mandoc: [^:]+:\d+:\d+: (?!STYLE: referenced manual not f
 def test_a_page_is_clean(page: Path) -> None:
     mandoc = need_program("mandoc", "mandoc")
     done = subprocess.run(
-        [mandoc, "-Tlint", "-Wstyle", page], capture_output=True, text=True, check=False, timeout=30
+        [mandoc, "-Tlint", "-Wstyle", page], capture_output=True, text=True, check=False, timeout=60
     )
     assert MESSAGE.findall(done.stdout + done.stderr) == []
-    text = subprocess.run([mandoc, "-Tutf8", page], capture_output=True, text=True, check=True, timeout=30)
+    text = subprocess.run([mandoc, "-Tutf8", page], capture_output=True, text=True, check=True, timeout=60)
     assert text.stdout.startswith(page.stem.upper())

@@ -51,13 +51,13 @@ def stopped(daemon: Daemon) -> Iterator[None]:
     """The workers do nothing meanwhile, but those that are killed."""
     workers = daemon.children(WORKER)
     for worker in workers:
-        os.kill(worker.pid, signal.SIGSTOP)
+        worker.send(signal.SIGSTOP)
     try:
         yield
     finally:
         for worker in workers:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(worker.pid, signal.SIGCONT)
+                worker.send(signal.SIGCONT)
 
 
 class TestCounters:
@@ -182,7 +182,7 @@ class TestAWorker:
                 client.sendall(mux.request(LOGIN, WRONG))
                 until(daemon, lambda now: now("workers", state="busy") == 1, "one has it")
                 for worker in daemon.children(WORKER):
-                    os.kill(worker.pid, signal.SIGKILL)
+                    worker.send(signal.SIGKILL)
                 assert mux.read_to_end(client) == b""
             until(daemon, lambda now: now("worker_restarts_total") == 2, "the master has counted them")
             until(daemon, lambda now: now("workers_lost_total") == 2, "the front has")
@@ -217,7 +217,7 @@ class TestAfterTheFrontWasKilled:
             for _ in range(5):
                 daemon.ask()
             for worker in daemon.children(WORKER):
-                os.kill(worker.pid, signal.SIGKILL)
+                worker.send(signal.SIGKILL)
             before = until(daemon, lambda now: now("worker_restarts_total") == 2, "the workers are counted")
             assert before("front_restarts_total") == 0
             daemon.kill_front()

@@ -3,7 +3,7 @@
 Nothing here needs root, but where root starts the daemon they have all that it has.
 """
 
-import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -173,7 +173,7 @@ class TestProcessesLeftBehind:
         for what in ("leave-child", "leave-daemon"):
             assert [hostile.login(what) for _ in range(WORKERS)] == ["OK"] * WORKERS
         assert len(hostile.started) == 2 * WORKERS
-        os.kill(daemon.front().pid, 9)
+        daemon.front().send(signal.SIGKILL)
         daemon.settled(WORKERS)
         all_log_in(daemon)
         assert hostile.living() == []

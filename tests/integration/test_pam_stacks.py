@@ -150,7 +150,7 @@ class TestFaillock:
             capture_output=True,
             text=True,
             check=True,
-            timeout=30,
+            timeout=60,
         )
         return sum(line.endswith("V") for line in done.stdout.splitlines())
 

@@ -89,7 +89,7 @@ def test_started_by_a_user_nothing_changes_but_capabilities_go() -> None:
             assert Path(f"/proc/{pid}/environ").stat().st_uid == 0
         daemon.shadow_file.chmod(0)
         assert daemon.ask() == "-"
-        os.kill(daemon.children(WORKER)[0].pid, signal.SIGKILL)
+        daemon.children(WORKER)[0].send(signal.SIGKILL)
         wait_until(lambda: len(daemon.children(WORKER)) == 2, "it is replaced")
 
 
@@ -132,7 +132,7 @@ class TestStartedByRoot:
             os.chown(daemon.shadow_file, 0, 4321)
             daemon.shadow_file.chmod(0o640)
             (first,) = daemon.children(WORKER)
-            os.kill(first.pid, 9)
+            first.send(signal.SIGKILL)
             wait_until(lambda: daemon.ask() == "OK" and daemon.children(WORKER), "a new worker")
             (worker,) = daemon.children(WORKER)
             assert processes.status(worker.pid)["Groups"] == "4321"
@@ -174,7 +174,7 @@ class TestStartedByRoot:
             checkout.rename(daemon.directory / "moved")
             for name in (WORKER, FRONT):
                 for victim in daemon.children(name):
-                    os.kill(victim.pid, 9)
+                    victim.send(signal.SIGKILL)
                 wait_until(lambda: answers(daemon), f"a new {name} answers")
             assert daemon.ask(password=b"wrong") == "NO"
 

@@ -140,7 +140,7 @@ def replace_processes(daemon: LdapDaemon) -> None:
         os.kill(worker, signal.SIGKILL)
     wait_until(lambda: len(set(daemon.workers()) - set(before)) == 2, "new workers are there")
     front = daemon.front()
-    os.kill(front.pid, signal.SIGKILL)
+    front.send(signal.SIGKILL)
     wait_until(lambda: not front.is_alive, "the front is dead")
     wait_until(lambda: len(daemon.children(FRONT)) == 1, "a new front is there")
 

@@ -175,20 +175,20 @@ class TestAnEnd:
         with Daemon("-n", "1", command=by_path.command(COMMAND)) as daemon:
             by_path.wait("READY")
             (worker,) = daemon.children(WORKER)
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
             with connect(daemon.mux) as client:
                 client.sendall(request(LOGIN, PASSWORD))
                 os.kill(daemon.pid, signal.SIGTERM)
                 by_path.wait("STOPPING")
                 assert int(by_path.said("EXTEND_TIMEOUT_USEC")[0]) >= 5_000_000
                 by_path.wait_status("stopping")
-                os.kill(worker.pid, signal.SIGCONT)
+                worker.send(signal.SIGCONT)
                 assert read_to_end(client) == b"\0\2OK"
 
     def test_of_the_front_is_in_the_status_until_there_is_another(self, by_path: Manager) -> None:
         with Daemon(command=by_path.command(COMMAND)) as daemon:
             by_path.wait("READY")
-            os.kill(daemon.front().pid, signal.SIGKILL)
+            daemon.front().send(signal.SIGKILL)
             by_path.wait_status("answering")
             wait_until(lambda: daemon.ask() == "OK", "another front answers")
             by_path.wait_status("answering")
@@ -229,14 +229,14 @@ class TestTheWatchdog:
         with Daemon(command=by_path.command(COMMAND, WATCHDOG_USEC=usec)) as daemon:
             by_path.wait("WATCHDOG", 3)
             front = daemon.front()
-            os.kill(front.pid, signal.SIGSTOP)
+            front.send(signal.SIGSTOP)
             try:
                 wait_until(lambda: daemon.front().state == "T", "the front is stopped")
                 # It may have served one that the master has not passed on yet.
                 assert count_while(by_path, LONG_ENOUGH) <= 1
                 assert count_while(by_path, LONG_ENOUGH) == 0
             finally:
-                os.kill(front.pid, signal.SIGCONT)
+                front.send(signal.SIGCONT)
             by_path.wait("WATCHDOG", len(by_path.said("WATCHDOG")) + 3)
             assert daemon.front().pid == front.pid
 
@@ -246,7 +246,7 @@ class TestTheWatchdog:
             os.kill(daemon.pid, signal.SIGHUP)
             by_path.wait("READY", 2)
             by_path.wait("WATCHDOG", len(by_path.said("WATCHDOG")) + 3)
-            os.kill(daemon.front().pid, signal.SIGKILL)
+            daemon.front().send(signal.SIGKILL)
             by_path.wait_status("no login is answered")
             by_path.wait("WATCHDOG", len(by_path.said("WATCHDOG")) + 3)
 

@@ -1,6 +1,5 @@
 """A daemon that compares: what another one is asked after it, and that nothing of that one can be felt."""
 
-import os
 import signal
 from collections.abc import Iterator
 
@@ -167,11 +166,11 @@ class TestNothingIsFelt:
         with FakeDaemon(b"OK") as fake:
             start(there, fake)
             (first,) = there.children(WORKER)
-            os.kill(first.pid, signal.SIGSTOP)
+            first.send(signal.SIGSTOP)
             assert [there.ask() for _ in range(3)] == ["OK"] * 3
             # A client has its answer before the comparison begins.
             assert counts(there) == {}
-            os.kill(first.pid, signal.SIGKILL)
+            first.send(signal.SIGKILL)
             wait_counts(there, unavailable=3)
             assert there.ask() == "OK"
             wait_counts(there, unavailable=3, equal=1)

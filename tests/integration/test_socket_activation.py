@@ -124,7 +124,7 @@ class TestAGivenSocket:
             wait_until(lambda: ":reloaded\n" in daemon.log, "it is reloaded")
             assert daemon.ask() == "OK"
             wait_until(lambda: len(daemon.children()) == 6, "the generation before has ended")
-            os.kill(daemon.front().pid, signal.SIGKILL)
+            daemon.front().send(signal.SIGKILL)
             wait_until(lambda: "its logins are lost" in daemon.log, "the front is dead")
             assert daemon.ask() == "OK"
 
@@ -178,7 +178,7 @@ class TestAStop:
                     # It hears of the end before it sees the client, and finds him there.
                     os.kill(front, signal.SIGCONT)
                     assert not select.select([taken, waiting], [], [], LONGER_THAN_GRACE)[0]
-                    os.kill(worker.pid, signal.SIGCONT)
+                    worker.send(signal.SIGCONT)
                     assert mux.read_to_end(taken) == b"\0\2OK"
                     daemon.process.wait()
                     daemon.stop()
@@ -194,7 +194,7 @@ class TestAStop:
         """A daemon whose only worker is stopped."""
         with activated(listening, directory, "-n", "1", command=manager.command(command)) as daemon:
             (worker,) = daemon.children(WORKER)
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
             yield daemon
 
     def test_ends_at_once_by_a_second_signal(self, listening: Listening, directory: Path) -> None:

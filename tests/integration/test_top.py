@@ -13,7 +13,7 @@ from support import processes
 from support.controlled import COMMAND
 from support.daemon import WRONG, Daemon
 from support.terminal import PROMPT, Terminal, number_behind
-from support.waiting import wait_until
+from support.waiting import LIMIT, wait_until
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ class TestElsewhere:
             daemon.start()
             wait_until(lambda: said().count("accepted/s") > before, "it goes on")
             process.send_signal(ending)
-            assert process.wait(20) == (0 if ending is signal.SIGINT else -ending)
+            assert process.wait(LIMIT) == (0 if ending is signal.SIGINT else -ending)
             assert "Traceback" not in said()
 
 

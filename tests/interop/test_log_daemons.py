@@ -42,7 +42,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogMachine]:
             mux.exchange(daemon.mux, request(LOGIN, WRONG, b"smtp", b""))
             mux.exchange(daemon.mux, request(LOGIN, PASSWORD, b"smtp", b"", b"192.0.2.68;1"))
             (worker,) = daemon.children("pysasl-shadow")
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.send(signal.SIGSTOP)
             mux.exchange(daemon.mux, request(LOGIN, WRONG, b"smtp", b"", b"192.0.2.69;1"))
         wait_until(lambda: "master exited" in machine.machine.read(AUTH_LOG), "syslog has it all")
         yield machine

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from support import processes
+from support.logged import whole_lines
 from support.processes import Process
-from support.waiting import wait_until
+from support.waiting import LIMIT, wait_until
 
 
 class Background:
@@ -33,7 +34,7 @@ class Background:
 
     @property
     def log(self) -> str:
-        return self._log.read_text(errors="replace")
+        return whole_lines(self._log)
 
     def wait_ready(self, is_ready: Callable[[], bool], what: str) -> None:
         """Until ``is_ready``; if that does not come, the program is stopped and its output shown."""
@@ -56,8 +57,10 @@ class Background:
 
     def signal(self, number: signal.Signals) -> None:
         """To it and all that it started."""
-        for pid in (self._process.pid, *(child.pid for child in self._family())):
-            os.kill(pid, number)
+        family = self._family()
+        self._process.send_signal(number)
+        for child in family:
+            child.send(number)
 
     def kill(self) -> None:
         """End it and all that it started, at once."""
@@ -68,7 +71,7 @@ class Background:
         family = self._family()
         self._process.terminate()
         try:
-            self._process.wait(20)
+            self._process.wait(LIMIT)
             wait_until(lambda: not any(child.is_alive for child in family), "all processes ended")
         except (TimeoutError, subprocess.TimeoutExpired) as error:
             self._kill(family)
@@ -81,6 +84,5 @@ class Background:
         self._process.kill()
         self._process.wait()
         for child in family:
-            if child.is_alive:
-                os.kill(child.pid, signal.SIGKILL)
+            child.send(signal.SIGKILL)
         wait_until(lambda: not any(child.is_alive for child in family), "killed processes ended")

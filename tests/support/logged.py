@@ -4,6 +4,12 @@ import re
 from pathlib import Path
 
 
+def whole_lines(log: Path) -> str:
+    """Without one that is still being written."""
+    text = log.read_text(errors="replace")
+    return text[: text.rfind("\n") + 1]
+
+
 class Logged:
     """To inherit from: ``_log`` is the file."""
 
@@ -11,7 +17,7 @@ class Logged:
 
     @property
     def log(self) -> str:
-        return self._log.read_text(errors="replace")
+        return whole_lines(self._log)
 
     @property
     def pid(self) -> int:

@@ -4,7 +4,7 @@ import socket
 import struct
 from pathlib import Path
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 def field(value: bytes) -> bytes:

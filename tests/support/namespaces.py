@@ -37,7 +37,7 @@ def need_namespaces() -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
     if trial.returncode != 0:
         cannot_run(f"needs namespaces of its own, and gets: {trial.stderr.decode(errors='replace').strip()}")

@@ -1,18 +1,44 @@
 """Processes as ``/proc`` shows them."""
 
+import contextlib
+import os
+import signal
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 
-class Process(NamedTuple):
+@dataclass(frozen=True)
+class Process:
+    """One is another's equal if it is the same process, whatever its name and state have become.
+
+    A number alone does not say that: on a busy machine it is soon another's.
+    """
+
     pid: int
-    parent: int
-    name: str
-    state: str
+    start: int
+    """When, in clock ticks since the system's start."""
+    parent: int = field(compare=False)
+    name: str = field(compare=False)
+    state: str = field(compare=False)
 
     @property
     def is_alive(self) -> bool:
-        return is_alive(self.pid)
+        """Whether it runs; one that only waits to be reaped does not."""
+        now = read_process(self.pid)
+        return now == self and now.state not in "ZX"
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal it, unless it has gone."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if read_process(self.pid) == self:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(handle, number)
+        finally:
+            os.close(handle)
 
 
 def is_alive(pid: int) -> bool:
@@ -27,7 +53,7 @@ def read_process(pid: int) -> Process | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     name, rest = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :].split()
-    return Process(pid, int(rest[1]), name, rest[0])
+    return Process(pid, int(rest[19]), int(rest[1]), name, rest[0])
 
 
 def all_processes() -> list[Process]:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from support.certificates import Certificates, Pair
 from support.ldap_directory import PEOPLE, SERVICE_DN, SUFFIX, Entry, directory, ldif
 from support.ldap_schemes import scheme_people
+from support.logged import whole_lines
 from support.packages import need_program
 from support.tcp_ports import HOST, free_port
 from support.waiting import wait_until
@@ -35,7 +36,7 @@ _SCHEMAS, _MODULES = Path("/etc/ldap/schema"), Path("/usr/lib/ldap")
 _ANONYMOUS_BIND = bytes.fromhex("300c020101600702010304008000")
 
 _ATTEMPTS = 5
-_LIMIT = 30.0
+_LIMIT = 60.0
 
 
 class Options(NamedTuple):
@@ -112,7 +113,7 @@ class Slapd:
 
     @property
     def log(self) -> str:
-        return self._log.read_text(errors="replace")
+        return whole_lines(self._log)
 
     @property
     def pid(self) -> int:
@@ -280,7 +281,7 @@ class Slapd:
         process.send_signal(how)
         process.send_signal(signal.SIGCONT)
         try:
-            process.wait(10)
+            process.wait(_LIMIT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

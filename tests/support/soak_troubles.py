@@ -99,13 +99,12 @@ class Disturber:
         victims = self._subject.children(name)
         if not victims:
             return None
-        victim = self._chance.choice(sorted(victims))
+        victim = self._chance.choice(sorted(victims, key=lambda each: each.pid))
         try:
             process = os.pidfd_open(victim.pid)
         except ProcessLookupError:
             return None
-        found = read_process(victim.pid)
-        if found is not None and found[:3] == victim[:3]:
+        if read_process(victim.pid) == victim:
             return victim, process
         os.close(process)
         return None

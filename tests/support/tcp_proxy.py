@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 import uvloop
 
 from support.tcp_ports import HOST, free_port, listening
-from support.waiting import wait_until
+from support.waiting import LIMIT, wait_until
 
 _TLS_HANDSHAKE = b"\x16\x03"
 """How a TLS client begins; an LDAP message begins with 0x30."""
@@ -324,7 +324,7 @@ def far_process(server_port: int, seconds: float) -> Iterator[int]:
             yield int(process.stdout.readline())
         finally:
             process.stdin.close()
-            process.wait(20)
+            process.wait(LIMIT)
 
 
 def _main(server_port: str, seconds: str) -> None:

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-LIMIT = 20.0
-"""Seconds; generous, as a loaded machine is slow, and reached only by a failure."""
+LIMIT = 60.0
+"""Seconds; generous, as a machine may be slow and stand still for many, and reached only by a failure."""
 
 
 def wait_until(condition: Callable[[], T], what: str, limit: float = LIMIT) -> T:

@@ -38,7 +38,7 @@ def daemon(root: Path) -> Own:
 def carried_out(lines: Iterable[str], place: Path) -> str:
     """What the lines of a cure print, each of which is to be a comment or one command."""
     done = subprocess.run(
-        ["sh", "-c", "\n".join(lines)], cwd=place, capture_output=True, text=True, timeout=10, check=False
+        ["sh", "-c", "\n".join(lines)], cwd=place, capture_output=True, text=True, timeout=60, check=False
     )
     assert not (place / "planted").exists()
     return done.stdout

@@ -324,7 +324,7 @@ class TestCrypt:
         together = threading.Barrier(threads)
 
         def compare(own: bytes) -> None:
-            together.wait(timeout=30)
+            together.wait(timeout=60)
             for _ in range(rounds):
                 for password, stored in values.items():
                     if matches(stored, Secret(own)) is not (password == own):

@@ -70,7 +70,7 @@ def test_a_bug_in_a_mechanism_is_said_with_the_request_and_counted_if_it_comes_a
             assert isinstance(result, Result)
             assert result.answer.cause is Cause.CRASH
         ours.close()
-        _, text = process.communicate(timeout=30)
+        _, text = process.communicate(timeout=60)
     assert process.returncode == 0
     first, rest = map(read_json, text.splitlines())
     assert first["request"] == "9f3c01-1"
