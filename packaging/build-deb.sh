@@ -11,8 +11,9 @@ tree=$work/pysaslauthd-$version
 
 "$packaging/source.sh" "$wheels" "$tree"
 mv "$tree/packaging/debian" "$tree/debian"
-maintainer="${DEBFULLNAME:-the pysaslauthd developers} <${DEBEMAIL:-root@localhost.localdomain}>"
-sed -i "s/^Maintainer: .*/Maintainer: $maintainer/" "$tree/debian/control"
+export maintainer="${DEBFULLNAME:-the pysaslauthd developers} <${DEBEMAIL:-root@localhost.localdomain}>"
+awk '/^Maintainer: / { $0 = "Maintainer: " ENVIRON["maintainer"] } 1' "$tree/debian/control" >"$work/control"
+mv "$work/control" "$tree/debian/control"
 # What was released when is in CHANGELOG.md. The date is that of the sources, so that the same give the same package.
 epoch=${SOURCE_DATE_EPOCH:-$(git -C "$packaging" log -1 --format=%ct 2>/dev/null || stat -c %Y "$packaging/../CHANGELOG.md")}
 cat >"$tree/debian/changelog" <<END

@@ -26,7 +26,7 @@ _LIMIT = 300.0
 
 # The lower version comes of the same tree, as there is no older one with packages.
 _BUILD = f"""
-export DEBFULLNAME="A test" DEBEMAIL=test@example.com
+export DEBFULLNAME="A test/of & names" DEBEMAIL=test@example.com
 cp -r /source /tmp/source
 cd /tmp/source
 touch build/wheels
