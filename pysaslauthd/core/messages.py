@@ -1,7 +1,7 @@
 """The messages between front and worker: one SEQPACKET packet each.
 
-The front says :class:`Login`, :class:`Explain` and :class:`Probe`; a worker can say :class:`Status` and
-:class:`Result`, and nothing else. A worker's first message is a Status, which carries
+The front says :class:`Login` and :class:`Probe`; a worker can say :class:`Status` and :class:`Result`, and
+nothing else. A worker's first message is a Status, which carries
 :data:`VERSION`, so that two builds never talk past each other. Both ends are here, alike, and each
 decodes only what it may hear: who gets anything else has a :class:`MessageError`, and the peer is
 broken.
@@ -15,7 +15,7 @@ from pysaslauthd.core.identity import Identity
 from pysaslauthd.core.secret import Secret
 from pysaslauthd.core.wire import counted
 
-VERSION = 5
+VERSION = 6
 """Raised with each change of a message in this module or in ``verbs``."""
 
 LARGEST_PACKET = 0x20000
@@ -27,9 +27,9 @@ LARGEST_TEXT = 1024
 MOST_DETAILS = 32
 """Lines for the log at debug that one answer may bring."""
 
-_KIND_LOGIN, _KIND_EXPLAIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"E", b"P", b"S", b"R"
-_LOGIN = struct.Struct("!cQQ??5H")
-"""Kind, id, request id, whether it yields, whether there is a client address, and the lengths of the fields, which follow."""
+_KIND_LOGIN, _KIND_PROBE, _KIND_STATUS, _KIND_RESULT = b"L", b"P", b"S", b"R"
+_LOGIN = struct.Struct("!cQQ???5H")
+"""Kind, id, request id, whether it yields, whether it is to be explained, whether there is a client address, and the lengths of the fields, which follow."""
 _STATUS = struct.Struct("!cHII")
 _RESULT = struct.Struct("!cQBBII?")
 _LENGTH = struct.Struct("!H")
@@ -55,6 +55,10 @@ class Login(NamedTuple):
 
     ``request_id`` is for the log: whose question it is. One that ``yields`` may wait for the processor, as
     nothing says that it is no guess.
+
+    Of one that ``is_to_explain`` the worker says what it does, step by step; see :mod:`~pysaslauthd.core.steps`. It is
+    checked as any other; without a password, which is an empty one, what can be said without is. A front that was taken
+    over gets no password right by it and no hash: only what a mechanism says of an account.
     """
 
     id: int
@@ -62,20 +66,7 @@ class Login(NamedTuple):
     password: Secret
     request_id: int = 0
     yields: bool = False
-
-
-class Explain(NamedTuple):
-    """Front to worker: say of this login what you do, step by step; see :mod:`~pysaslauthd.core.steps`.
-
-    It is checked, as a Login is; without a password, which is an empty one, what can be said without is. A front that
-    was taken over gets no password right by it and no hash: only what a mechanism says of an account.
-    """
-
-    id: int
-    identity: Identity
-    password: Secret
-    request_id: int = 0
-    yields: bool = False
+    is_to_explain: bool = False
 
 
 class Probe(NamedTuple):
@@ -91,7 +82,7 @@ class Status(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Worker to front: the answer to the Login or Explain of this id, the worker's peak of memory, and whether it is spent.
+    """Worker to front: the answer to the Login of this id, the worker's peak of memory, and whether it is spent.
 
     A spent worker must not get another login: what the mechanism called has changed the process.
     """
@@ -102,8 +93,8 @@ class Result(NamedTuple):
     is_spent: bool = False
 
 
-def encode_login(message: Login | Explain) -> bytes:
-    """The packet of a Login or an Explain.
+def encode_login(message: Login) -> bytes:
+    """The packet of a Login.
 
     :raises ValueError: a field is longer than a 16-bit length can say.
     """
@@ -112,10 +103,11 @@ def encode_login(message: Login | Explain) -> bytes:
     address = client_address or b""
     try:
         header = _LOGIN.pack(
-            _KIND_LOGIN if isinstance(message, Login) else _KIND_EXPLAIN,
+            _KIND_LOGIN,
             message.id,
             message.request_id,
             message.yields,
+            message.is_to_explain,
             client_address is not None,
             len(login),
             len(password),
@@ -154,17 +146,17 @@ def encode_result(message: Result) -> bytes:
     return header + b"".join(counted(text.encode(errors="replace")[:LARGEST_TEXT]) for text in texts)
 
 
-def decode_for_worker(packet: bytes) -> Login | Explain | Probe:
+def decode_for_worker(packet: bytes) -> Login | Probe:
     """What the front said.
 
     :raises MessageError: it said something that a front does not say.
     """
     if packet == _KIND_PROBE:
         return Probe()
-    if packet[:1] not in {_KIND_LOGIN, _KIND_EXPLAIN}:
+    if packet[:1] != _KIND_LOGIN:
         raise MessageError(f"unknown message {packet[:1]!r} from the front")
     try:
-        _, number, request_id, yields, has_address, *lengths = _LOGIN.unpack_from(packet)
+        _, number, request_id, yields, is_to_explain, has_address, *lengths = _LOGIN.unpack_from(packet)
     except struct.error:
         raise MessageError("short login message") from None
     fields = []
@@ -178,8 +170,7 @@ def decode_for_worker(packet: bytes) -> Login | Explain | Probe:
     if address and not has_address:
         raise MessageError("login message with an address that is none")
     identity = Identity(login, service, realm, address if has_address else None)
-    kind = Login if packet[:1] == _KIND_LOGIN else Explain
-    return kind(number, identity, Secret(password), request_id, yields)
+    return Login(number, identity, Secret(password), request_id, yields, is_to_explain)
 
 
 def decode_for_front(packet: bytes) -> Status | Result:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pysaslauthd.config.options import Options
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Cause, unavailable
-from pysaslauthd.core.messages import Explain, Login, MessageError, Result, Status
+from pysaslauthd.core.messages import Login, MessageError, Result, Status
 from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.front import losses
 from pysaslauthd.front.histogram import Histogram
@@ -192,9 +192,14 @@ class Pool:
         """See :class:`Workers`."""
         assert ticket.password is not None
         number = self._next_id
-        kind = Explain if ticket.is_to_explain else Login
-        is_stranger = ticket.standing is Standing.UNKNOWN
-        login = kind(number, ticket.identity, ticket.password, ticket.request_id, yields=is_stranger)
+        login = Login(
+            number,
+            ticket.identity,
+            ticket.password,
+            ticket.request_id,
+            yields=ticket.standing is Standing.UNKNOWN,
+            is_to_explain=ticket.is_to_explain,
+        )
         packet = messages.encode_login(login)
         while self._free:
             worker = self._next_free()

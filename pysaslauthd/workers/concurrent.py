@@ -13,7 +13,7 @@ import uvloop
 from pysaslauthd import logs
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Answer, Cause, unavailable
-from pysaslauthd.core.messages import Explain, Login, Probe, Result
+from pysaslauthd.core.messages import Login, Probe, Result
 from pysaslauthd.deadlines import Deadlines
 from pysaslauthd.mechanisms.base import ConcurrentMechanism
 from pysaslauthd.mechanisms.steps import Steps
@@ -93,16 +93,16 @@ class _Worker:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, login: Login | Explain) -> None:
+    async def _serve(self, login: Login) -> None:
         answer = await self._answer(login)
         self._say(messages.encode_result(Result(login.id, answer, memory_kib(), self._mechanism.is_spent)))
 
-    async def _answer(self, login: Login | Explain) -> Answer:
+    async def _answer(self, login: Login) -> Answer:
         steps = Steps()
         try:
-            if isinstance(login, Login):
-                return await self._mechanism.check(login.identity, login.password)
-            return steps.of(await self._mechanism.explain(login.identity, login.password, steps))
+            if login.is_to_explain:
+                return steps.of(await self._mechanism.explain(login.identity, login.password, steps))
+            return await self._mechanism.check(login.identity, login.password)
         except asyncio.CancelledError:
             return steps.of(unavailable(Cause.DEADLINE, f"no answer within {self._limit:g} s"))
         except Exception as error:  # noqa: BLE001  (a bug in a mechanism is one login's misfortune, not the worker's)

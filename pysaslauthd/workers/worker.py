@@ -12,7 +12,7 @@ import socket
 from pysaslauthd import logs
 from pysaslauthd.core import messages
 from pysaslauthd.core.answer import Answer, Cause, unavailable
-from pysaslauthd.core.messages import Explain, Login, Probe, Result, Status
+from pysaslauthd.core.messages import Login, Probe, Result, Status
 from pysaslauthd.core.request_id import shown_id
 from pysaslauthd.descriptors import open_descriptors
 from pysaslauthd.logs import log
@@ -42,19 +42,19 @@ def run(channel: socket.socket, mechanism: Mechanism, priority: Priority) -> Non
             channel.send(reply)
 
 
-def _checked(mechanism: Mechanism, message: Login | Explain) -> Answer:
+def _checked(mechanism: Mechanism, login: Login) -> Answer:
     steps = Steps()
     try:
-        if isinstance(message, Login):
-            return mechanism.check(message.identity, message.password)
-        return steps.of(mechanism.explain(message.identity, message.password, steps))
+        if login.is_to_explain:
+            return steps.of(mechanism.explain(login.identity, login.password, steps))
+        return mechanism.check(login.identity, login.password)
     except Exception as error:  # noqa: BLE001  (a bug in a mechanism is one login's misfortune, not the worker's)
-        return steps.of(failed(error, message))
+        return steps.of(failed(error, login))
 
 
-def failed(error: Exception, message: Login | Explain) -> Answer:
+def failed(error: Exception, login: Login) -> Answer:
     """A mechanism ended with this, which is a bug of it: what the log is told, and the answer."""
-    log.error(f"mechanism failed: {logs.describe(error)}", extra={"request": shown_id(message.request_id)})
+    log.error(f"mechanism failed: {logs.describe(error)}", extra={"request": shown_id(login.request_id)})
     return unavailable(Cause.CRASH, "mechanism failed")
 
 
