@@ -15,7 +15,7 @@ import pytest
 
 from support import mux, processes
 from support.crowd import Crowd, Heard
-from support.daemon import COMMAND, LOGIN, PASSWORD, WORKER, WRONG, Daemon
+from support.daemon import COMMAND, LOGIN, PASSWORD, WORKER, WRONG, Daemon, altered
 from support.service_manager import Listening, Manager, handing_over, out_of_the_way
 from support.shadow import write
 from support.waiting import wait_until
@@ -24,11 +24,7 @@ HOSTILE = Path(__file__).with_name("hostile_front.py")
 AT_A_TIME, RESTARTS = 700, 8
 """Logins under way at each restart, less than a queue's default length; together more than 5,000."""
 
-_SHORT_GRACE = (
-    "import sys; from pysaslauthd.master import supervisor; supervisor.STOP_GRACE = 0.2; "
-    "from pysaslauthd.commands.daemon import main; sys.exit(main())"
-)
-COMMAND_WITH_SHORT_GRACE = (sys.executable, "-c", _SHORT_GRACE)
+COMMAND_WITH_SHORT_GRACE = altered("from pysaslauthd.master import supervisor; supervisor.STOP_GRACE = 0.2")
 LONGER_THAN_GRACE = 1.0
 
 
