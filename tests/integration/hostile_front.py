@@ -155,9 +155,17 @@ def refuse(role: process.Role) -> int:  # noqa: ARG001  (in the place of one tha
     raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
 
+class Impatience(Readiness):
+    """Has the fronts killed that are silent, but not the first before it is there, which would be the end of the daemon."""
+
+    def ready(self, remark: str = "") -> None:
+        super().ready(remark)
+        generation.FRONT_SILENCE = 1.0
+
+
 def main() -> int:
     attack, directory = sys.argv[1], Path(sys.argv[2])
-    generation.FRONT_SILENCE = 1.0 if attack == "silent" else FOREVER
+    generation.FRONT_SILENCE = FOREVER
     if attack == "no process to be had":
         supervisor.STARTUP_LIMIT = 0.5
         process.start = refuse
@@ -186,7 +194,8 @@ def main() -> int:
         drain_limit=10,
         summary="",
     )
-    return Supervisor(plan, Readiness(), not_reloaded, ServiceManager(os.environ)).run()
+    readiness = Impatience() if attack == "silent" else Readiness()
+    return Supervisor(plan, readiness, not_reloaded, ServiceManager(os.environ)).run()
 
 
 if __name__ == "__main__":
