@@ -199,7 +199,7 @@ class TestShadow:
 class TestLdap:
     @pytest.fixture
     def daemon(self, slapd: Slapd) -> Iterator[LdapDaemon]:
-        with ldap(configuration(slapd.ldap, timeout=5)) as running:
+        with ldap(configuration(slapd.ldap, timeout=60)) as running:
             yield running
 
     def test_shows_search_bind_and_verdict(self, daemon: LdapDaemon, slapd: Slapd) -> None:
@@ -247,7 +247,7 @@ class TestLdap:
         ],
     )
     def test_shows_that_the_group_has_others(self, slapd: Slapd, more: str, step: str, password: str) -> None:
-        with ldap(configuration(slapd.ldap, timeout=5, more=more)) as daemon:
+        with ldap(configuration(slapd.ldap, timeout=60, more=more)) as daemon:
             explained = Explained(daemon.directory, "u1", password=password)
         assert step in explained["ldap"]
         assert explained["ldap"][-2].startswith("ldap: u1: group ")
@@ -255,7 +255,7 @@ class TestLdap:
 
     def test_shows_how_the_password_is_stored_with_method_custom(self, slapd: Slapd) -> None:
         more = f"ldap_auth_method: custom\nldap_bind_dn: {SERVICE_DN}\nldap_bind_pw: {SERVICE_PASSWORD.decode()}\n"
-        with ldap(configuration(slapd.ldap, timeout=5, more=more)) as daemon:
+        with ldap(configuration(slapd.ldap, timeout=60, more=more)) as daemon:
             for password in (WRONG, ""):
                 explained = Explained(daemon.directory, "u0", password=password)
                 assert "userPassword has 1 values: clear text" in explained["ldap"]
