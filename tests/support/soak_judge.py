@@ -2,7 +2,8 @@
 
 A right password hears OK and a wrong one NO. A close without an answer has to be explained, and that by two
 witnesses: what the daemon's log says of that very login, and what the test itself was doing to the daemon meanwhile.
-A reload explains nothing, nor does time that passed.
+A reload explains nothing, nor does time that passed; but where the machine stood still, a limit may be over before
+anybody could do anything.
 """
 
 import contextlib
@@ -54,6 +55,8 @@ class Trouble(enum.Enum):
     """Clients beyond the limits."""
     HANGING = enum.auto()
     """A login that keeps a worker until the deadline."""
+    STANDSTILL = enum.auto()
+    """Of the machine, which is nobody's deed."""
 
 
 PRESSURE = (
@@ -62,8 +65,12 @@ PRESSURE = (
     Trouble.WORKER_STOPPED,
     Trouble.FLOOD,
     Trouble.HANGING,
+    Trouble.STANDSTILL,
 )
 """What leaves too few workers for the logins that come."""
+
+ASLEEP = (Trouble.WORKER_STOPPED, Trouble.STANDSTILL)
+"""What lets a worker's time pass without it."""
 
 
 class Event:
@@ -160,12 +167,10 @@ class _Rule(NamedTuple):
 _RULES = (
     # First, as what is said of a server may be in other rules' words. A worker that slept finds its connections timed
     # out, and then probes them.
-    _Rule(re.compile("ldap://"), {Trouble.WORKER_STOPPED}, is_backend=True, is_aftermath=True),
+    _Rule(re.compile("ldap://"), ASLEEP, is_backend=True, is_aftermath=True),
     _Rule(re.compile("worker died"), {Trouble.WORKER_KILLED}, slack=0.0),
-    _Rule(
-        re.compile("worker was killed for another|got nothing done|did not come up"), {Trouble.WORKER_STOPPED}
-    ),
-    _Rule(re.compile("^no answer within"), {Trouble.WORKER_STOPPED}, outlasted="login", is_backend=True),
+    _Rule(re.compile("worker was killed for another|got nothing done|did not come up"), ASLEEP),
+    _Rule(re.compile("^no answer within"), ASLEEP, outlasted="login", is_backend=True),
     _Rule(re.compile("no worker was free"), PRESSURE, slack=BACKLOG, outlasted="queue", is_guessed=True),
     _Rule(re.compile("too many (?:logins|clients)"), {Trouble.FLOOD}, is_guessed=True),
 )
@@ -201,6 +206,20 @@ class Judge:
             yield
         finally:
             event.end = time.monotonic()
+
+    def stood_still(self, begin: float, end: float) -> None:
+        """All of the machine did."""
+        with self._lock:
+            for subject in self._terms:
+                event = Event(subject, Trouble.STANDSTILL)
+                event.begin, event.end = begin, end
+                self._events.append(event)
+                self.troubles[subject, event.trouble.name] += 1
+
+    def stood_still_since(self, begin: float) -> bool:
+        """Whether it did later than that."""
+        with self._lock:
+            return any(e.trouble is Trouble.STANDSTILL and e.end > begin for e in self._events)
 
     def fail(self, text: str) -> None:
         with self._lock:
