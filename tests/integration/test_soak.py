@@ -20,7 +20,7 @@ import pytest
 
 from support import mux
 from support.soak_clients import Clients
-from support.soak_judge import SERVER_COMES_BACK, Judge, Login, Terms, Trouble
+from support.soak_judge import LOOK, SERVER_COMES_BACK, Judge, Login, Terms, Trouble
 from support.soak_subjects import (
     GUESSED,
     LIMITS,
@@ -43,9 +43,6 @@ SEED = os.environ.get("PYSASLAUTHD_SOAK_SEED") or str(random.SystemRandom().rand
 
 QUICK, SLOW = 3, 3
 """Threads of such clients, for each daemon."""
-
-LOOK = 0.25
-"""Seconds between two looks at what has been heard."""
 
 CALM = 20
 
@@ -127,7 +124,7 @@ class Soak:
         self._over.set()
         for thread in self._threads:
             thread.join()
-        self._judge.look(is_over=True)
+        until_judged(self._judge)
 
     def _chance(self, whose: str) -> random.Random:
         return random.Random(f"{SEED} {whose}")
@@ -148,6 +145,13 @@ class Soak:
                 self._over.set()
 
         self._threads.append(threading.Thread(target=go_on))
+
+
+def until_judged(judge: Judge) -> None:
+    """Everybody who was closed has his verdict."""
+    while judge.has_suspects:
+        time.sleep(LOOK)
+        judge.look()
 
 
 def calm_down(subject: Subject, judge: Judge) -> None:
@@ -306,5 +310,5 @@ def go_through(soak: Soak, subjects: list[Subject], judge: Judge) -> None:
         assert subject.footprint() == footprint
         assert not has_grown(memory, subject.memory())
         logs_are_clean(subject, soak.disturbers[subject.name].killed)
-    judge.look(is_over=True)
+    until_judged(judge)
     assert not judge.failures, "\n".join(judge.failures)

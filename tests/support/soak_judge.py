@@ -34,8 +34,12 @@ EARLY = 1.5
 HURRIED = 0.5
 """Seconds that a client may take to send its request when its front is told to leave: half of what it gets."""
 
-RIPE = 2.0
-"""Seconds after the end of a login when the log has all that it will say of it."""
+LOOK = 0.25
+"""Seconds between two looks at what has been heard."""
+
+RIPE = 8
+"""Looks after the end of a login when the log has all that it will say of it. Not seconds, as the machine may stand still
+for them."""
 
 _MOST_FAILURES = 20
 _MOST_LOG = 1 << 20
@@ -188,12 +192,19 @@ class Judge:
         self.troubles: Counter[tuple[str, str]] = Counter()
         self._terms = terms
         self._events: deque[Event] = deque()
-        self._suspects: deque[Login] = deque()
+        self._suspects: deque[tuple[Login, int]] = deque()
+        """Each with the number of the look at which it is ripe."""
+        self._looks = 0
         self._lock = threading.Lock()
 
     @property
     def has_seen_enough(self) -> bool:
         return len(self.failures) >= _MOST_FAILURES
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether some who were closed have not been judged."""
+        return bool(self._suspects)
 
     @contextlib.contextmanager
     def during(self, subject: str, trouble: Trouble, server: int = 0) -> Iterator[None]:
@@ -237,16 +248,17 @@ class Judge:
         elif login.verdict == "-":
             if login.expected != "-":
                 with self._lock:
-                    self._suspects.append(login)
+                    self._suspects.append((login, self._looks + RIPE))
         elif login.verdict != login.expected:
             self.fail(f"heard what it must not: {login}")
 
     def look(self, *, is_over: bool = False) -> None:
         """Judge who was closed without an answer, once the log can say all of it; everybody if all ``is_over``."""
         now = time.monotonic()
-        while self._suspects and (is_over or self._suspects[0].end + RIPE < now):
+        self._looks += 1
+        while self._suspects and (is_over or self._suspects[0][1] < self._looks):
             with self._lock:
-                login = self._suspects.popleft()
+                login, _ = self._suspects.popleft()
             reason = self._explanation(login)
             if reason:
                 self.explained[login.subject, reason] += 1
