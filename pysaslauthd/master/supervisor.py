@@ -283,11 +283,11 @@ class Supervisor:
         self._watch = self._next_watch
         self._give_up(abandoned)
         self._plan.entrances.settle()
-        log.info("reloaded")
-        self._reload_ended()
         if before is not None:
             before.drain(now)
             self._leave(before)
+        log.info("reloaded")
+        self._reload_ended()  # whoever asked by the one before hears of it when that takes nobody any more
         self._close_unused(abandoned)
 
     def _give_up(self, plan: Plan) -> None:

@@ -10,14 +10,19 @@ from bench.compiler import compiled
 from bench.errors import BenchError
 from bench.model import Load
 
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 """Seconds that a generator may take beyond its time, on a machine that has no time for it."""
 
 
 class Generator:
-    """``load`` on the socket ``mux``, ``seconds`` long after a warm-up. It runs from here on."""
+    """``load`` on the socket ``mux``, ``seconds`` long after a warm-up. It runs from here on.
 
-    def __init__(self, mux: Path, load: Load, seconds: float, warmup: float) -> None:
+    ``is_patient``: it goes on after that until a login is answered, without which there is nothing to measure.
+    """
+
+    def __init__(
+        self, mux: Path, load: Load, seconds: float, warmup: float, *, is_patient: bool = False
+    ) -> None:
         words = {
             "socket": mux,
             "clients": load.clients,
@@ -31,11 +36,13 @@ class Generator:
             "pause": load.pause,
             **({"logins": load.logins} if load.logins else {}),
         }
+        flags = {"silent": load.is_silent, "patient": is_patient}
         options = [f"--{name}={value}" for name, value in words.items()]
+        options += [f"--{flag}" for flag, is_set in flags.items() if is_set]
         self._expected = load.expect
         self._limit = warmup + seconds + _PATIENCE
         self._process = subprocess.Popen(
-            [compiled("loadgen"), *options, *(["--silent"] if load.is_silent else [])],
+            [compiled("loadgen"), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

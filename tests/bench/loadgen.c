@@ -3,7 +3,8 @@
  * Each client is a thread in a closed loop: connect, send one request, read the reply, close. libsasl does it so, with
  * a connection for each login. What is counted is what was answered between the end of the warm-up and the end of the
  * run; a login that has no answer by then is "unfinished". TERM ends the run early, and so does the last client when
- * each has a number of logins to do. The result is a line of JSON.
+ * each has a number of logins to do. With --patient it ends no earlier than a first login is counted, as a machine may
+ * stand still for all of a short run. The result is a line of JSON.
  *
  * "%d" in the login is the number of a user, and in the password that of the guess: no two are alike.
  *
@@ -50,11 +51,11 @@ struct client {
 
 static struct plan plan;
 static unsigned long users = 1;
-static bool is_silent;
+static bool is_silent, is_patient;
 static double pause_after; /* a login, in seconds */
 static double counted_from; /* seconds, on the clock of now() */
 static atomic_ulong running;
-static atomic_bool is_over;
+static atomic_bool has_counted, is_over;
 
 static double now(void)
 {
@@ -109,8 +110,10 @@ static void *run_client(void *argument)
             outcome = INTERRUPTED; /* as an answer after the end is none that counts */
         if (outcome == INTERRUPTED || end >= counted_from)
             client->heard[outcome]++;
-        if (outcome <= NO && end >= counted_from)
+        if (outcome <= NO && end >= counted_from) {
             note_latency(client, end - begin);
+            atomic_store_explicit(&has_counted, true, memory_order_relaxed);
+        }
         if (outcome == FAILED)
             nap(0.001); /* nobody listens: trying again at once would take the processor from who is to start */
         if (pause_after > 0)
@@ -150,8 +153,8 @@ static void wait_for_end(double until)
 
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
-    while ((left = until - now()) > 0) {
-        struct timespec time = span(left);
+    while ((left = until - now()) > 0 || (is_patient && !atomic_load(&has_counted))) {
+        struct timespec time = span(left > 0 ? left : 0.001);
         if (sigtimedwait(&term, NULL, &time) == SIGTERM)
             return;
     }
@@ -235,7 +238,7 @@ int main(int argc, char **argv)
         {"password", required_argument, NULL, 'p'}, {"service", required_argument, NULL, 's'},
         {"realm", required_argument, NULL, 'r'},    {"logins", required_argument, NULL, 'n'},
         {"pause", required_argument, NULL, 'z'},    {"silent", no_argument, NULL, 'q'},
-        {NULL, 0, NULL, 0}};
+        {"patient", no_argument, NULL, 'l'},        {NULL, 0, NULL, 0}};
     const char *login = "", *password = "", *service = "", *realm = "", *path = "";
     unsigned long count = 1, logins = ULONG_MAX;
     double seconds = 1, warmup = 0, end;
@@ -257,6 +260,7 @@ int main(int argc, char **argv)
         case 'n': logins = read_count(optarg, 1000000000); break;
         case 'z': pause_after = read_seconds(optarg); break;
         case 'q': is_silent = true; break;
+        case 'l': is_patient = true; break;
         default: return EXIT_USAGE;
         }
     }

@@ -13,7 +13,7 @@ from bench.daemons import Daemon, is_worker
 from bench.errors import BenchError
 from bench.generator import Generator
 from bench.laps import run_laps
-from bench.model import Case, Comparison, Figure, Load, Run
+from bench.model import Case, Comparison, Figure, Load, Program, Run
 from bench.surroundings import Surroundings, prepared
 from bench.trouble import trouble_ahead
 from bench.usage import Usage
@@ -116,23 +116,28 @@ def _measure_run(case: Case, run: Run, surroundings: Surroundings, seconds: floa
         if run.laps:
             return {**measured, **run_laps(daemon, run.load, run.laps)}
         if run.attack is not None:
-            return {**measured, **_load_under_attack(daemon, run.load, run.attack, seconds)}
+            # The original may answer nobody as long as it is attacked.
+            is_patient = run.program is Program.OURS
+            counted = _load_under_attack(daemon, run.load, run.attack, seconds, is_patient=is_patient)
+            return {**measured, **counted}
         if run.load.logins:
             return {**measured, **_whole_load(daemon, run.load, seconds)}
         return {**measured, **_load(daemon, run.load, seconds)}
 
 
-def _load_under_attack(daemon: Daemon, load: Load, attack: Load, seconds: float) -> Measurement:
+def _load_under_attack(
+    daemon: Daemon, load: Load, attack: Load, seconds: float, *, is_patient: bool
+) -> Measurement:
     longer = ATTACK_LEAD + WARMUP + seconds + 60
     with Generator(daemon.mux, attack, longer, ATTACK_LEAD) as attackers:
         time.sleep(ATTACK_LEAD)
-        with Generator(daemon.mux, load, seconds, WARMUP) as generator:
+        with Generator(daemon.mux, load, seconds, WARMUP, is_patient=is_patient) as generator:
             measured = generator.result()
         return measured | {f"{ATTACK}{key}": value for key, value in attackers.end().items()}
 
 
 def _load(daemon: Daemon, load: Load, seconds: float) -> Measurement:
-    with Generator(daemon.mux, load, seconds, WARMUP) as generator:
+    with Generator(daemon.mux, load, seconds, WARMUP, is_patient=True) as generator:
         time.sleep(WARMUP)
         usage = Usage(besides=generator.pid)
         counted = generator.result()

@@ -61,12 +61,15 @@ class Front:
         if self.attack == "10,000 wants":
             for _ in range(10_000):
                 self.channel.send(WANT)
-            self.listen(1.0)
+            while self.given < LIMIT:
+                self.listen(0.1)
+            self.listen(1.0)  # whether there are more
             self.note()
             self.listen(FOREVER)
         elif self.attack == "kill and want":
+            begin = time.monotonic()
             self.kill_and_want(2.0)
-            self.note()
+            self.note(seconds=time.monotonic() - begin)
             self.listen(FOREVER)
         elif self.attack == "reload without end":
             self.reload_without_end()
@@ -143,18 +146,26 @@ class Front:
         while True:
             self.channel.send(WANT)
 
-    def note(self) -> None:
+    def note(self, **more: float) -> None:
         with self.diary.open("a") as diary:
-            diary.write(json.dumps({"given": self.given, "limit": LIMIT, "pid": os.getpid()}) + "\n")
+            diary.write(json.dumps({"given": self.given, "limit": LIMIT, **more}) + "\n")
 
 
 def refuse(role: process.Role) -> int:  # noqa: ARG001  (in the place of one that uses it)
     raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
 
+class Impatience(Readiness):
+    """Has the fronts killed that are silent, but not the first before it is there, which would be the end of the daemon."""
+
+    def ready(self, remark: str = "") -> None:
+        super().ready(remark)
+        generation.FRONT_SILENCE = 1.0
+
+
 def main() -> int:
     attack, directory = sys.argv[1], Path(sys.argv[2])
-    generation.FRONT_SILENCE = 1.0
+    generation.FRONT_SILENCE = FOREVER
     if attack == "no process to be had":
         supervisor.STARTUP_LIMIT = 0.5
         process.start = refuse
@@ -183,7 +194,8 @@ def main() -> int:
         drain_limit=10,
         summary="",
     )
-    return Supervisor(plan, Readiness(), not_reloaded, ServiceManager(os.environ)).run()
+    readiness = Impatience() if attack == "silent" else Readiness()
+    return Supervisor(plan, readiness, not_reloaded, ServiceManager(os.environ)).run()
 
 
 if __name__ == "__main__":

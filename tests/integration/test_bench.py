@@ -28,6 +28,9 @@ from support.waiting import wait_until
 
 TESTS = Path(__file__).parents[1]
 
+pytestmark = pytest.mark.timeout(300)
+"""A run that nobody has answered yet goes on, so it is long on a machine that stands still."""
+
 
 @pytest.fixture
 def place() -> Iterator[Path]:
@@ -206,7 +209,7 @@ def measured_case(place: Path, name: str, *arguments: str) -> tuple[Any, str]:
     figures = place / "figures.json"
     chosen = ("--case", name, "--rounds", "1", "--seconds", "0.3", "--json", str(figures))
     bench = started(place, *chosen, *arguments)
-    table, complaint = bench.communicate(timeout=120)
+    table, complaint = bench.communicate(timeout=240)
 
     assert bench.returncode == 0, complaint
     (case,) = json.loads(figures.read_text())["cases"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support import mux, shadow
+from support.exchanges import unread
 from support.ldap_daemon import LdapDaemon
 from support.ldap_daemon import ours as ldap
 from support.ldap_directory import U0
@@ -102,6 +103,7 @@ class TestWhileOneIsUnavailable:
             worker.send(signal.SIGSTOP)
             client = stack.enter_context(mux.connect(daemon.mux))
             client.sendall(mux.request(ALICE, WRONG, b"permit"))
+            wait_until(lambda: unread(client) == 0, "the worker has it")
             worker.send(signal.SIGKILL)
             assert mux.read_to_end(client) == b"\0\2OK"
 
@@ -172,8 +174,8 @@ def test_each_has_its_own_rights(files: PamFiles, users: Path) -> None:
 
 def test_a_reload_keeps_all_of_them(files: PamFiles, users: Path) -> None:
     with pam(files, "-n", "1", *chain(users, "shadow", "pam")) as daemon:
-        before = {child.pid for child in daemon.children()}
+        before = daemon.children()
         os.kill(daemon.pid, signal.SIGHUP)
-        wait_until(lambda: not before & {child.pid for child in daemon.children()}, "all are new")
+        wait_until(lambda: not any(child.is_alive for child in before), "all are new")
         assert heard(daemon, ALICE, SECRET, b"deny") == "OK"
         assert heard(daemon, ALICE, WRONG, b"permit") == "OK"

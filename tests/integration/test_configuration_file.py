@@ -1,5 +1,6 @@
 """A daemon that goes by its configuration file: at the start, under flags, and after a hangup."""
 
+import contextlib
 import os
 import pwd
 from collections.abc import Iterator
@@ -25,6 +26,15 @@ def there() -> Iterator[Configured]:
 
 def wait_workers(there: Configured, count: int) -> None:
     wait_until(lambda: len(there.children(WORKER)) == count, f"{count} workers are there")
+
+
+def users(there: Configured) -> set[int]:
+    """The ids that front and workers have, in any of their ways to be a user."""
+    found: set[int] = set()
+    for child in (*there.children(FRONT), *there.children(WORKER)):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            found.update(map(int, processes.status(child.pid)["Uid"].split()))
+    return found
 
 
 class TestAtTheStart:
@@ -174,7 +184,7 @@ class TestAHangup:
         there.write("processes = 2\n")
         assert "no authentication mechanism specified" in there.reload(NOT_RELOADED)
         assert there.ask() == "OK"
-        assert [each.pid for each in there.children(FRONT)] == [front.pid]
+        assert there.children(FRONT) == [front]
         there.write(there.basis + "processes = 2\n")
         there.reload()
         wait_workers(there, 2)
@@ -205,13 +215,9 @@ class TestAHangup:
         need_root()
         there.write(there.basis + 'user = "nobody"\n')
         there.start("--config", str(there.file), "-f")
-        before = processes.descendants(there.pid)
         there.write(there.basis + f'user = "{PLAIN_USER}"\n')
         there.reload()
-        wait_until(lambda: not any(each.is_alive for each in before), "the processes before have ended")
-        for child in (*there.children(FRONT), *there.children(WORKER)):
-            uids = set(processes.status(child.pid)["Uid"].split())
-            assert uids == {str(pwd.getpwnam(PLAIN_USER).pw_uid)}
+        wait_until(lambda: users(there) == {pwd.getpwnam(PLAIN_USER).pw_uid}, "all are of the new user")
         there.write(there.basis + 'user = "root"\n')
         assert "user root is root" in there.reload(NOT_RELOADED)
         assert there.ask() == "OK"

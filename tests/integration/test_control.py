@@ -19,6 +19,7 @@ from support import mux
 from support.configured import RELOADED, Configured
 from support.controlled import connect, ctl, here, order, raw
 from support.daemon import FRONT, LOGIN, PASSWORD, WORKER, WRONG, Daemon, asked
+from support.exchanges import unread
 from support.packages import need_root
 from support.visitor import Visitor
 from support.waiting import wait_until
@@ -30,6 +31,7 @@ STRANGER = Visitor(54_321, 54_322)
 def daemon() -> Iterator[Daemon]:
     with Daemon("-c", "-n", "2") as started:
         started.directory.chmod(0o755)
+        wait_until(lambda: counts(started) == (2, 0, 0, 0), "both workers are ready")
         yield started
 
 
@@ -44,6 +46,13 @@ def configured() -> Iterator[Configured]:
 def status(daemon: Daemon) -> dict[str, Any]:
     line, _ = raw(daemon.run_path / "control", order(do="status"))
     return line
+
+
+def counts(daemon: Daemon) -> tuple[int, int, int, int]:
+    """Workers that are idle and busy, logins that they have, and those that wait."""
+    (shadow,) = status(daemon)["mechanisms"]
+    workers = shadow["workers"]
+    return workers["idle"], workers["busy"], shadow["logins"], shadow["waiting"]
 
 
 @pytest.fixture
@@ -67,29 +76,20 @@ class TestStatus:
         assert rows["reload:"] == "none since the start"
 
     def test_says_which_workers_are_busy_and_what_waits(self, daemon: Daemon) -> None:
-        def counts() -> tuple[int, int, int, int]:
-            (shadow,) = status(daemon)["mechanisms"]
-            workers = shadow["workers"]
-            return workers["idle"], workers["busy"], shadow["logins"], shadow["waiting"]
-
-        wait_until(lambda: counts() == (2, 0, 0, 0), "both workers are there")
         for worker in daemon.children("pysasl-shadow"):
             worker.send(signal.SIGSTOP)
         with contextlib.ExitStack() as clients:
             for login in (b"a", b"b", b"c"):
                 clients.enter_context(connect(daemon.mux, mux.request(login, WRONG)))
-            wait_until(lambda: counts() == (0, 2, 2, 1), "two logins are in hand and one waits")
+            wait_until(lambda: counts(daemon) == (0, 2, 2, 1), "two logins are in hand and one waits")
             for worker in daemon.children("pysasl-shadow"):
                 worker.send(signal.SIGCONT)
 
     def test_counts_the_fronts_that_were_lost_and_outlives_them(self, daemon: Daemon, path: Path) -> None:
         (first, _) = raw(path, order(do="status"))
-        before = daemon.front().pid
-        os.kill(before, signal.SIGKILL)
-        wait_until(
-            lambda: before not in {each.pid for each in daemon.children(FRONT)} and daemon.children(FRONT),
-            "there is a new front",
-        )
+        before = daemon.front()
+        before.send(signal.SIGKILL)
+        wait_until(lambda: daemon.children(FRONT) not in ([], [before]), "there is a new front")
         told = ctl(daemon.run_path, "status")
         assert told.status == EXIT_DONE
         assert "; 1 before it were lost\n" in told.out
@@ -99,8 +99,9 @@ class TestStatus:
 
     def test_says_what_became_of_a_reload(self, daemon: Daemon) -> None:
         os.kill(daemon.pid, signal.SIGHUP)
-        wait_until(lambda: ":reloaded\n" in daemon.log, "it is reloaded")
-        assert "reload:      done " in ctl(daemon.run_path, "status").out
+        # The front before answers administrators until it hears of the new one.
+        wait_until(lambda: "reload:      done " in ctl(daemon.run_path, "status").out, "the status says so")
+        assert RELOADED in daemon.log
 
 
 class TestFlush:
@@ -160,10 +161,8 @@ class TestFlush:
 
 class TestReload:
     def test_says_when_it_is_done(self, configured: Configured) -> None:
-        before = configured.children(FRONT)
         configured.write(configured.basis + "cache = true\n")
         assert ctl(configured.run_path, "reload") == (EXIT_DONE, "reloaded\n", "")
-        wait_until(lambda: configured.children(FRONT)[:1] not in ([], before), "the front before has left")
         assert "cache:       0 entries\n" in ctl(configured.run_path, "status").out
 
     def test_of_a_broken_file_says_why(self, configured: Configured) -> None:
@@ -181,10 +180,14 @@ class TestReload:
     def test_that_many_ask_for_is_done_for_all_and_not_for_each(self, configured: Configured) -> None:
         with contextlib.ExitStack() as clients:
             for _ in range(3):
+                wait_until(lambda: len(configured.children(FRONT)) == 1, "the front before has left")
+                (front,) = configured.children(FRONT)
+                front.send(signal.SIGSTOP)  # so that they are there together
                 crowd = [
                     clients.enter_context(connect(configured.run_path / "control", order(do="reload")))
                     for _ in range(6)
                 ]
+                front.send(signal.SIGCONT)
                 for each in crowd:
                     assert each.makefile("rb").read().splitlines() == [
                         b'{"reloaded": true}',
@@ -205,6 +208,7 @@ class TestReload:
         path = configured.run_path / "control"
         assert ctl(configured.run_path, "reload").status == EXIT_DONE
         with connect(path, order(do="reload")) as client:  # which waits, as the last has just been
+            wait_until(lambda: unread(client) == 0, "the front knows what is wanted")
             os.kill(configured.pid, signal.SIGTERM)
             heard = client.recv(1000)
         assert b"the daemon is stopping" in heard or b"reloaded" in heard
@@ -229,9 +233,7 @@ class TestLogLevel:
         assert level("warning") == "warning, info before\n"
         assert level("warning") == "warning, warning before\n"
         assert lines() == (False, False)
-        before = daemon.front()
-        os.kill(before.pid, signal.SIGKILL)
-        wait_until(lambda: daemon.children(FRONT) not in ([], [before]), "there is a new front")
+        daemon.kill_front()
         wait_until(lambda: status(daemon)["log_level"] == "warning", "it knows the level")
         assert lines() == (False, False)
         assert ctl(daemon.run_path, "reload").status == EXIT_DONE
@@ -369,15 +371,22 @@ class TestAHostileClient:
         assert error in heard.decode()
         assert raw(path, order(do="status"))[-1] == {"end": True}
 
-    def test_that_is_silent_is_closed_and_holds_up_nobody(self) -> None:
+    def test_that_is_silent_holds_up_no_login(self) -> None:
+        with Daemon(settings={"read_timeout": "10m"}) as daemon:
+            path = daemon.run_path / "control"
+            with contextlib.ExitStack() as clients:
+                for _ in range(MOST_CONVERSATIONS):
+                    clients.enter_context(connect(path, b"{"))
+                with connect(path) as another:
+                    assert b"8 others are asking already" in another.recv(1000)
+                assert "8 others are asking already" in ctl(daemon.run_path, "status").error
+                assert daemon.ask() == "OK"
+            assert ctl(daemon.run_path, "status").status == EXIT_DONE
+
+    def test_that_is_silent_is_closed(self) -> None:
         with Daemon(settings={"read_timeout": "1s"}) as daemon, contextlib.ExitStack() as clients:
             path = daemon.run_path / "control"
-            silent = [clients.enter_context(connect(path, b"{")) for _ in range(MOST_CONVERSATIONS)]
-            with connect(path) as another:
-                assert b"8 others are asking already" in another.recv(1000)
-            assert "8 others are asking already" in ctl(daemon.run_path, "status").error
-            assert daemon.ask() == "OK"
-            for each in silent:
+            for each in [clients.enter_context(connect(path, b"{")) for _ in range(MOST_CONVERSATIONS)]:
                 assert b"expected a line within 1 s" in each.recv(1000)
                 assert each.recv(1000) == b""
             assert ctl(daemon.run_path, "status").status == EXIT_DONE

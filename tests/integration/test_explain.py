@@ -62,6 +62,14 @@ class Explained:
         return self.parts.get(part, [])
 
 
+def in_hand(daemon: Daemon) -> int:
+    """How many logins the workers have."""
+    line, *_ = raw(daemon.run_path / "control", order(do="status"))
+    (mechanism,) = line["mechanisms"]
+    logins: int = mechanism["logins"]
+    return logins
+
+
 @pytest.fixture(scope="module")
 def shadowed() -> Iterator[Daemon]:
     daemon = Daemon("-c", settings={"cache_rejected": "60s"})
@@ -191,7 +199,7 @@ class TestShadow:
 class TestLdap:
     @pytest.fixture
     def daemon(self, slapd: Slapd) -> Iterator[LdapDaemon]:
-        with ldap(configuration(slapd.ldap, timeout=5)) as running:
+        with ldap(configuration(slapd.ldap, timeout=60)) as running:
             yield running
 
     def test_shows_search_bind_and_verdict(self, daemon: LdapDaemon, slapd: Slapd) -> None:
@@ -239,7 +247,7 @@ class TestLdap:
         ],
     )
     def test_shows_that_the_group_has_others(self, slapd: Slapd, more: str, step: str, password: str) -> None:
-        with ldap(configuration(slapd.ldap, timeout=5, more=more)) as daemon:
+        with ldap(configuration(slapd.ldap, timeout=60, more=more)) as daemon:
             explained = Explained(daemon.directory, "u1", password=password)
         assert step in explained["ldap"]
         assert explained["ldap"][-2].startswith("ldap: u1: group ")
@@ -247,7 +255,7 @@ class TestLdap:
 
     def test_shows_how_the_password_is_stored_with_method_custom(self, slapd: Slapd) -> None:
         more = f"ldap_auth_method: custom\nldap_bind_dn: {SERVICE_DN}\nldap_bind_pw: {SERVICE_PASSWORD.decode()}\n"
-        with ldap(configuration(slapd.ldap, timeout=5, more=more)) as daemon:
+        with ldap(configuration(slapd.ldap, timeout=60, more=more)) as daemon:
             for password in (WRONG, ""):
                 explained = Explained(daemon.directory, "u0", password=password)
                 assert "userPassword has 1 values: clear text" in explained["ldap"]
@@ -536,6 +544,7 @@ class TestSecrets:
                 running.stdin.close()
                 # It has been told what comes before the mechanism, so the daemon has the password.
                 out += [running.stdout.readline().decode() for _ in range(5)]
+                wait_until(lambda: in_hand(daemon) == 1, "a worker has the login")
                 for process in processes.all_processes():
                     for name in ("cmdline", "environ"):
                         with contextlib.suppress(OSError):
@@ -585,12 +594,7 @@ def test_it_waits_for_a_worker_as_a_login_does_and_is_not_for_ever() -> None:
         (worker,) = daemon.children(WORKER)
         worker.send(signal.SIGSTOP)
         with connect(daemon.mux, mux.request(b"a", b"b")):
-            wait_until(
-                lambda: (
-                    raw(daemon.run_path / "control", order(do="status"))[0]["mechanisms"][0]["logins"] == 1
-                ),
-                "the worker has the login",
-            )
+            wait_until(lambda: in_hand(daemon) == 1, "the worker has the login")
             explained = Explained(daemon.run_path, "alice", password=WRONG)
         worker.send(signal.SIGCONT)
     assert explained.verdict == (

@@ -7,6 +7,7 @@ import pytest
 
 from support import mux
 from support.daemon import FRONT, LOGIN, PASSWORD, WORKER, WRONG, Daemon
+from support.exchanges import unread
 from support.load import GONE, Load
 from support.mux import read_to_end, request
 from support.processes import Process
@@ -14,9 +15,12 @@ from support.waiting import wait_until
 
 CLIENTS = 8
 
+PATIENT = {"queue_timeout": "10m", "login_timeout": "10m"}
+"""No login is lost to the time that a busy machine takes."""
+
 
 def test_killed_workers_lose_at_most_what_they_held() -> None:
-    with Daemon("-n", "3") as daemon, Load(daemon.mux, CLIENTS) as load:
+    with Daemon("-n", "3", settings=PATIENT) as daemon, Load(daemon.mux, CLIENTS) as load:
         kills = 12
         for _ in range(kills):
             before = load.answered
@@ -29,7 +33,7 @@ def test_killed_workers_lose_at_most_what_they_held() -> None:
 
 
 def test_a_killed_front_loses_at_most_what_it_held() -> None:
-    with Daemon("-n", "3") as daemon, Load(daemon.mux, CLIENTS) as load:
+    with Daemon("-n", "3", settings=PATIENT) as daemon, Load(daemon.mux, CLIENTS) as load:
         kills = 4
         for _ in range(kills):
             kill(daemon.front())
@@ -51,6 +55,7 @@ def test_no_answer_meant_for_the_old_front_reaches_a_client_of_the_new_one() -> 
         for client in waiting:
             # Accepted, if the workers could say so.
             client.sendall(request(LOGIN, PASSWORD))
+            wait_until(lambda client=client: unread(client) == 0, "the front has it")  # type: ignore[misc]
         wait_until(lambda: front_has_clients(daemon, len(waiting)), "the front handed them over")
         front = daemon.front()
         front.send(signal.SIGKILL)
@@ -64,7 +69,7 @@ def test_no_answer_meant_for_the_old_front_reaches_a_client_of_the_new_one() -> 
 
 def kill(process: Process) -> None:
     """Kill it, and wait until it is dead: before that it may still take a login."""
-    os.kill(process.pid, signal.SIGKILL)
+    process.send(signal.SIGKILL)
     wait_until(lambda: not process.is_alive, "it is dead")
 
 
@@ -101,8 +106,7 @@ def test_a_killed_master_takes_even_those_with_it_that_cannot_notice() -> None:
             wait_until(lambda: not [c for c in children if c.is_alive], "no process is left")
         finally:
             for child in children:
-                if child.is_alive:
-                    child.send(signal.SIGKILL)
+                child.send(signal.SIGKILL)
 
 
 def test_workers_that_keep_dying_are_started_with_pauses_and_work_again_when_they_live() -> None:
@@ -128,15 +132,16 @@ def test_children_leave_stopping_to_the_master(name: str) -> None:
             child.send(signal.SIGINT)
             child.send(signal.SIGHUP)
         assert daemon.ask() == "OK"
-        assert [child.pid for child in daemon.children(name)] == [child.pid for child in before]
+        assert daemon.children(name) == before
 
 
 class TestRetirement:
+    @pytest.mark.timeout(600)
     def test_loses_nothing(self) -> None:
         """10,000 logins at a share of 10: a thousand workers come and go."""
-        with Daemon("-n", "4", settings={"worker_share": "10"}) as daemon:
+        with Daemon("-n", "4", settings={"worker_share": "10", **PATIENT}) as daemon:
             with Load(daemon.mux, CLIENTS) as load:
-                wait_until(lambda: load.answered >= 10_000, "10,000 logins are answered", limit=100)
+                wait_until(lambda: load.answered >= 10_000, "10,000 logins are answered", limit=400)
             assert load.unanswered == load.wrong_verdicts == load.heard[PASSWORD, GONE] == 0
             wait_until(lambda: len(daemon.children(WORKER)) == 4, "those that retired have left")
             front, *workers = daemon.statistics()[1:]
@@ -145,7 +150,7 @@ class TestRetirement:
             assert all(int(worker["served"]) < 10 for worker in workers)
 
     def test_after_each_login_is_what_n_0_means(self) -> None:
-        with Daemon("-n", "0") as daemon:
+        with Daemon("-n", "0", settings=PATIENT) as daemon:
             with Load(daemon.mux, 2) as load:
                 wait_until(lambda: load.answered >= 200, "200 logins are answered", limit=60)
             assert load.unanswered == load.wrong_verdicts == 0

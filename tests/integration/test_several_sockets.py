@@ -89,6 +89,7 @@ class TestAReload:
         there.mux = steady
         users = {f"user{number}": f"secret-{number}".encode() for number in range(AT_A_TIME // 2)}
         write(there.shadow_file, {LOGIN.decode(): PASSWORD, **users})
+        there.basis += 'queue_timeout = "10m"\n'
         start(there, table(steady) + table(changing))
         inode = changing.stat().st_ino
         with Crowd(steady, users, AT_A_TIME) as first, Crowd(changing, users, AT_A_TIME) as second:

@@ -23,6 +23,12 @@ MASTER, FRONT, WORKER = MASTER_NAME, "pysasl-front", "pysasl-shadow"
 COMMAND = (sys.executable, "-m", "pysaslauthd.commands.daemon")
 
 
+def altered(statement: str) -> tuple[str, ...]:
+    """The command of a daemon that runs ``statement`` first, as one that gives a constant another value."""
+    program = f"import sys; {statement}; from pysaslauthd.commands.daemon import main; sys.exit(main())"
+    return sys.executable, "-c", program
+
+
 class Daemon:
     """In the foreground on a private run directory, mechanism shadow on a private file.
 

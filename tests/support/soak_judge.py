@@ -2,7 +2,8 @@
 
 A right password hears OK and a wrong one NO. A close without an answer has to be explained, and that by two
 witnesses: what the daemon's log says of that very login, and what the test itself was doing to the daemon meanwhile.
-A reload explains nothing, nor does time that passed.
+A reload explains nothing, nor does time that passed; but where the machine stood still, a limit may be over before
+anybody could do anything.
 """
 
 import contextlib
@@ -33,8 +34,12 @@ EARLY = 1.5
 HURRIED = 0.5
 """Seconds that a client may take to send its request when its front is told to leave: half of what it gets."""
 
-RIPE = 2.0
-"""Seconds after the end of a login when the log has all that it will say of it."""
+LOOK = 0.25
+"""Seconds between two looks at what has been heard."""
+
+RIPE = 8
+"""Looks after the end of a login when the log has all that it will say of it. Not seconds, as the machine may stand still
+for them."""
 
 _MOST_FAILURES = 20
 _MOST_LOG = 1 << 20
@@ -54,6 +59,8 @@ class Trouble(enum.Enum):
     """Clients beyond the limits."""
     HANGING = enum.auto()
     """A login that keeps a worker until the deadline."""
+    STANDSTILL = enum.auto()
+    """Of the machine, which is nobody's deed."""
 
 
 PRESSURE = (
@@ -62,8 +69,12 @@ PRESSURE = (
     Trouble.WORKER_STOPPED,
     Trouble.FLOOD,
     Trouble.HANGING,
+    Trouble.STANDSTILL,
 )
 """What leaves too few workers for the logins that come."""
+
+ASLEEP = (Trouble.WORKER_STOPPED, Trouble.STANDSTILL)
+"""What lets a worker's time pass without it."""
 
 
 class Event:
@@ -160,12 +171,10 @@ class _Rule(NamedTuple):
 _RULES = (
     # First, as what is said of a server may be in other rules' words. A worker that slept finds its connections timed
     # out, and then probes them.
-    _Rule(re.compile("ldap://"), {Trouble.WORKER_STOPPED}, is_backend=True, is_aftermath=True),
+    _Rule(re.compile("ldap://"), ASLEEP, is_backend=True, is_aftermath=True),
     _Rule(re.compile("worker died"), {Trouble.WORKER_KILLED}, slack=0.0),
-    _Rule(
-        re.compile("worker was killed for another|got nothing done|did not come up"), {Trouble.WORKER_STOPPED}
-    ),
-    _Rule(re.compile("^no answer within"), {Trouble.WORKER_STOPPED}, outlasted="login", is_backend=True),
+    _Rule(re.compile("worker was killed for another|got nothing done|did not come up"), ASLEEP),
+    _Rule(re.compile("^no answer within"), ASLEEP, outlasted="login", is_backend=True),
     _Rule(re.compile("no worker was free"), PRESSURE, slack=BACKLOG, outlasted="queue", is_guessed=True),
     _Rule(re.compile("too many (?:logins|clients)"), {Trouble.FLOOD}, is_guessed=True),
 )
@@ -183,12 +192,19 @@ class Judge:
         self.troubles: Counter[tuple[str, str]] = Counter()
         self._terms = terms
         self._events: deque[Event] = deque()
-        self._suspects: deque[Login] = deque()
+        self._suspects: deque[tuple[Login, int]] = deque()
+        """Each with the number of the look at which it is ripe."""
+        self._looks = 0
         self._lock = threading.Lock()
 
     @property
     def has_seen_enough(self) -> bool:
         return len(self.failures) >= _MOST_FAILURES
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether some who were closed have not been judged."""
+        return bool(self._suspects)
 
     @contextlib.contextmanager
     def during(self, subject: str, trouble: Trouble, server: int = 0) -> Iterator[None]:
@@ -201,6 +217,20 @@ class Judge:
             yield
         finally:
             event.end = time.monotonic()
+
+    def stood_still(self, begin: float, end: float) -> None:
+        """All of the machine did."""
+        with self._lock:
+            for subject in self._terms:
+                event = Event(subject, Trouble.STANDSTILL)
+                event.begin, event.end = begin, end
+                self._events.append(event)
+                self.troubles[subject, event.trouble.name] += 1
+
+    def stood_still_since(self, begin: float) -> bool:
+        """Whether it did later than that."""
+        with self._lock:
+            return any(e.trouble is Trouble.STANDSTILL and e.end > begin for e in self._events)
 
     def fail(self, text: str) -> None:
         with self._lock:
@@ -218,16 +248,17 @@ class Judge:
         elif login.verdict == "-":
             if login.expected != "-":
                 with self._lock:
-                    self._suspects.append(login)
+                    self._suspects.append((login, self._looks + RIPE))
         elif login.verdict != login.expected:
             self.fail(f"heard what it must not: {login}")
 
     def look(self, *, is_over: bool = False) -> None:
         """Judge who was closed without an answer, once the log can say all of it; everybody if all ``is_over``."""
         now = time.monotonic()
-        while self._suspects and (is_over or self._suspects[0].end + RIPE < now):
+        self._looks += 1
+        while self._suspects and (is_over or self._suspects[0][1] < self._looks):
             with self._lock:
-                login = self._suspects.popleft()
+                login, _ = self._suspects.popleft()
             reason = self._explanation(login)
             if reason:
                 self.explained[login.subject, reason] += 1

@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from support.daemon import FRONT
@@ -18,10 +19,35 @@ from support.tcp_proxy import PASS, REFUSE, SILENT, Mode, cut_after, drip
 from support.waiting import wait_until
 
 _MODES = (SILENT, cut_after(0), cut_after(5), cut_after(5, is_reset=True), drip(0.3))
+_LOOK, _STANDSTILL = 0.05, 0.5
+"""Seconds between two looks at the clock, and what is more than a busy machine makes of them."""
+
 _RELOAD_LIMIT = 60.0
 """Seconds: a reload waits while three generations have logins in hand."""
 
 _RELOADED = re.compile(r":reloaded\n|reload failed|not reloaded")
+
+
+@contextlib.contextmanager
+def seeing_standstills(judge: Judge) -> Iterator[None]:
+    """Have the judge hear of it when the machine has stood still, as one that others use does."""
+    is_over = threading.Event()
+
+    def look() -> None:
+        before = time.monotonic()
+        while not is_over.wait(_LOOK):
+            now = time.monotonic()
+            if now - before > _STANDSTILL:
+                judge.stood_still(before, now)
+            before = now
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        looking.join()
 
 
 class Disturber:

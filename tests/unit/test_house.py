@@ -108,6 +108,18 @@ def test_who_has_his_answer_hears_no_other_and_nobody_leaves_for_him(stack: Exit
     seated.close()
 
 
+@pytest.mark.parametrize("sent", [0, 4, len(OTHER) - 1])
+def test_who_asks_while_we_sleep_has_asked_in_time(stack: ExitStack, sent: int) -> None:
+    stage = Stage(stack, read_timeout=1000.0)
+    client = stage.connect(OTHER[:sent])
+    stage.run(stage.house._seats.idle)  # noqa: SLF001
+    client.sendall(OTHER[sent:])
+    (seated,) = stage.house._seats.idle()  # noqa: SLF001
+    seated.lose_patience()  # which is the first that we do
+    assert stage.gate.asked == [seated]
+    assert stage.house.statistics.timed_out == 0
+
+
 def pending(client: socket.socket) -> bool:
     """Whether it has not been answered yet."""
     return not select.select([client], [], [], 0)[0]
