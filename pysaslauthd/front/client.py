@@ -221,14 +221,21 @@ class Client:
 
     @_closing_on_error
     def lose_patience(self) -> None:
-        """No more bytes are waited for."""
+        """No more bytes are waited for; those count that are here, as we may have been the ones that slept."""
         try:
-            request = self._reader.finish() if self._reader is not None else None
+            request, is_end = self._take()
+            if request is None and self._reader is not None:
+                request = self._reader.finish()
         except ProtocolError as error:
             self._refuse(error)
             return
+        except OSError:
+            self.close()
+            return
         if request is not None:
             self._submit(request)
+        elif is_end:
+            self.close()
         else:
             self._host.statistics.timed_out += 1
             self.close()

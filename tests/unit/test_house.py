@@ -3,6 +3,7 @@
 import select
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -137,6 +138,16 @@ class TestADrain:
         ends: list[bool] = []
         stage.house.drain(lambda: ends.append(True))
         stage.run(lambda: ends)
+
+    def test_hears_who_asked_while_we_slept(self, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pysaslauthd.front.client.HURRY", 0.02)
+        stage = Stage(stack)
+        client = stage.connect()
+        stage.run(lambda: len(stage.house) == 1)
+        stage.house.drain(lambda: None)
+        client.sendall(OTHER)
+        time.sleep(0.03)  # which is what sleeping is: the loop finds the time over and the request there
+        stage.run(lambda: stage.gate.asked)
 
     def test_takes_no_more_than_can_wait(self, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(house_module, "MOST_WAITING", 3)
