@@ -12,7 +12,7 @@ from support.certificates import Certificates
 from support.crowd import Crowd, Heard
 from support.daemon import FRONT, LOGIN, PASSWORD, Daemon
 from support.ldap_clients import Login, Logins, configuration, right, statistics, uri_of, wait_log
-from support.ldap_daemon import LdapDaemon, ours
+from support.ldap_daemon import WORKER, LdapDaemon, ours
 from support.ldap_directory import OTHERS, PEOPLE, U0, Entry, person
 from support.load import GONE, Load
 from support.slapd import Options, Slapd
@@ -139,10 +139,10 @@ class TestAFileThatWillNotDo:
 
 def replace_processes(daemon: LdapDaemon) -> None:
     """Kill the workers, then the front, and wait for others."""
-    before = daemon.workers()
+    before = daemon.children(WORKER)
     for worker in before:
-        os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: len(set(daemon.workers()) - set(before)) == 2, "new workers are there")
+        worker.send(signal.SIGKILL)
+    wait_until(lambda: len({*daemon.children(WORKER)}.difference(before)) == 2, "new workers are there")
     front = daemon.front()
     front.send(signal.SIGKILL)
     wait_until(lambda: not front.is_alive, "the front is dead")
@@ -355,8 +355,8 @@ class TestAnEndDuringAReload:
         wait_one_generation(daemon)
         old, start = daemon.front(), len(daemon.log)
         daemon.reload()
-        (new,) = wait_until(lambda: [f for f in daemon.children(FRONT) if f.pid != old.pid], "a new front")
-        os.kill(new.pid, signal.SIGKILL)
+        (new,) = wait_until(lambda: [f for f in daemon.children(FRONT) if f != old], "a new front")
+        new.send(signal.SIGKILL)
         log = wait_until(lambda: killed(daemon.log[start:]), "it is dead")
         if "reload failed: the front was killed by SIGKILL" in log:
             return True
