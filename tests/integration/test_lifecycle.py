@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support import mux, processes, shadow
-from support.daemon import COMMAND, LOGIN, MASTER, PASSWORD, WORKER, WRONG, Daemon
+from support.daemon import COMMAND, LOGIN, MASTER, PASSWORD, PATIENT_COMMAND, WORKER, WRONG, Daemon
 from support.load import Load
 from support.packages import need_root
 from support.processes import Process
@@ -291,7 +291,7 @@ def wait_for_stop(daemon: Daemon) -> None:
 
 class TestStopping:
     def test_answers_who_came_before(self) -> None:
-        with Daemon("-n", "1") as daemon, login_in_hand(daemon) as (client, worker):
+        with Daemon("-n", "1", command=PATIENT_COMMAND) as daemon, login_in_hand(daemon) as (client, worker):
             os.kill(daemon.pid, signal.SIGTERM)
             wait_for_stop(daemon)
             worker.send(signal.SIGCONT)
@@ -314,7 +314,7 @@ class TestStopping:
 
     def test_by_a_signal_to_all_processes_is_as_orderly(self) -> None:
         """As systemd stops a service whose unit does not say otherwise."""
-        with Daemon("-n", "1") as daemon:
+        with Daemon("-n", "1", command=PATIENT_COMMAND) as daemon:
             with login_in_hand(daemon) as (client, worker):
                 for pid in (*(child.pid for child in daemon.children()), daemon.pid):
                     os.kill(pid, signal.SIGTERM)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from support import processes
-from support.daemon import COMMAND, LOGIN, PASSWORD, WORKER, Daemon
+from support.daemon import COMMAND, LOGIN, PASSWORD, PATIENT_COMMAND, WORKER, Daemon
 from support.ldap_daemon import LdapDaemon
 from support.ldap_daemon import ours as ldap_daemon
 from support.mux import connect, read_to_end, request
@@ -198,7 +198,7 @@ class TestAReload:
 
 class TestAnEnd:
     def test_is_told_before_the_last_login_is_answered(self, by_path: Manager) -> None:
-        with Daemon("-n", "1", command=by_path.command(COMMAND)) as daemon:
+        with Daemon("-n", "1", command=by_path.command(PATIENT_COMMAND)) as daemon:
             by_path.wait("READY")
             (worker,) = daemon.children(WORKER)
             worker.send(signal.SIGSTOP)

@@ -22,6 +22,13 @@ MASTER, FRONT, WORKER = MASTER_NAME, "pysasl-front", "pysasl-shadow"
 
 COMMAND = (sys.executable, "-m", "pysaslauthd.commands.daemon")
 
+_LONG_GRACE = (
+    "import sys; from pysaslauthd.master import supervisor; supervisor.STOP_GRACE = 60; "
+    "from pysaslauthd.commands.daemon import main; sys.exit(main())"
+)
+PATIENT_COMMAND = (sys.executable, "-c", _LONG_GRACE)
+"""The same, which waits so long for logins in hand after a stop was asked for."""
+
 
 class Daemon:
     """In the foreground on a private run directory, mechanism shadow on a private file.
