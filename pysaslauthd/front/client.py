@@ -221,9 +221,9 @@ class Client:
 
     @_closing_on_error
     def lose_patience(self) -> None:
-        """No more bytes are waited for. What has come counts all the same, as we may have been the ones that slept."""
+        """No more bytes are waited for; those count that are here, as we may have been the ones that slept."""
         try:
-            request, _ = self._take()
+            request, is_end = self._take()
             if request is None and self._reader is not None:
                 request = self._reader.finish()
         except ProtocolError as error:
@@ -234,6 +234,8 @@ class Client:
             return
         if request is not None:
             self._submit(request)
+        elif is_end:
+            self.close()
         else:
             self._host.statistics.timed_out += 1
             self.close()

@@ -478,6 +478,11 @@ class Pool:
 
     def _took_too_long(self, number: int) -> None:
         worker = next(worker for worker in self._workers.values() if number in worker.held)
+        # We may have been the ones that slept, and its answer is here.
+        while number in worker.held and self._receive(worker):
+            pass
+        if number not in worker.held or worker.number not in self._workers:
+            return
         ticket = worker.held[number]
         ticket.end(unavailable(Cause.DEADLINE, f"no answer within {self._options.login_timeout:g} s"))
         log.error(

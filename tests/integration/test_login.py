@@ -1,6 +1,6 @@
 """A login, seen from the client's side of the socket."""
 
-import os
+import contextlib
 import re
 import signal
 import socket
@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from support import mux, shadow
-from support.daemon import LOGIN, PASSWORD, WRONG, Daemon
+from support.daemon import LOGIN, PASSWORD, WORKER, WRONG, Daemon
 from support.mux import exchange, field, read_to_end, request
+from support.processes import Process
 from support.waiting import wait_until
 
 OK, NO, NOTHING = b"\0\2OK", b"\0\2NO", b""
@@ -146,7 +147,7 @@ def test_a_realm_that_is_not_accepted_is_refused_before_anybody_is_asked() -> No
 
 
 def test_silent_clients_are_closed_and_stop_nobody() -> None:
-    with Daemon("-n", "2", settings={"read_timeout": "300ms"}) as daemon:
+    with Daemon("-n", "2", settings={"read_timeout": "1s"}) as daemon:
         silent = [mux.connect(daemon.mux) for _ in range(200)]
         for connection in silent[::2]:
             connection.sendall(RIGHT[:1])
@@ -158,7 +159,7 @@ def test_silent_clients_are_closed_and_stop_nobody() -> None:
 
 def test_at_the_limit_of_clients_the_one_silent_longest_goes() -> None:
     # Of 14 seats one user's clients have ten.
-    with Daemon(settings={"connections": "14"}) as daemon:
+    with Daemon(settings={"connections": "14", "read_timeout": "5m"}) as daemon:
         silent = [mux.connect(daemon.mux) for _ in range(10)]
         wait_until(lambda: daemon.statistics()[1]["clients"] == "10", "all have been accepted")
         assert daemon.ask() == "OK"
@@ -182,12 +183,11 @@ def test_with_few_descriptors_there_is_room_for_few_clients_and_no_worker_is_los
     with Daemon("-n", "2", open_files=64) as daemon:
         assert "the limit of 64 open files leaves room for 28 clients, not 4096" in daemon.log
         silent = [mux.connect(daemon.mux) for _ in range(100)]
-        killed = {worker.pid for worker in daemon.children("pysasl-shadow")}
-        for pid in killed:
-            os.kill(pid, signal.SIGKILL)
+        killed = daemon.children(WORKER)
+        for worker in killed:
+            worker.send(signal.SIGKILL)
         wait_until(
-            lambda: len({worker.pid for worker in daemon.children("pysasl-shadow")} - killed) == 2,
-            "the workers are replaced",
+            lambda: len({*daemon.children(WORKER)}.difference(killed)) == 2, "the workers are replaced"
         )
         wait_until(lambda: daemon.ask() == "OK", "and the front knows of it")
         for connection in silent:
@@ -224,28 +224,49 @@ def test_the_reason_is_the_originals_if_asked() -> None:
 
 def test_a_login_that_waits_too_long_is_unavailable_and_its_worker_replaced() -> None:
     with Daemon("-n", "1", settings={"login_timeout": "300ms"}) as daemon:
-        (worker,) = daemon.children("pysasl-shadow")
+        (worker,) = daemon.children(WORKER)
         worker.send(signal.SIGSTOP)
         assert daemon.ask() == "-"
-        assert daemon.ask() == "OK"
+        wait_until(lambda: daemon.ask() == "OK", "another answers")
         assert "outlasted the deadline and is killed" in daemon.log
         assert "[reason=no answer within 0.3 s]" in daemon.log
 
 
 def test_logins_beyond_the_queue_are_unavailable_at_once() -> None:
-    with Daemon("-n", "1", settings={"queue_length": "3", "queue_timeout": "500ms"}) as daemon:
-        (worker,) = daemon.children("pysasl-shadow")
-        worker.send(signal.SIGSTOP)
-        clients = [mux.connect(daemon.mux) for _ in range(6)]
+    settings = {"queue_length": "3", "queue_timeout": "5m", "login_timeout": "5m"}
+    with (
+        Daemon("-n", "1", settings=settings) as daemon,
+        asked_of_a_stopped_worker(daemon, 6) as (clients, worker),
+    ):
+        # One is in the worker, three wait, two are shed.
+        wait_until(lambda: turned_away(daemon, "too many logins are waiting") == 2, "two are told")
+        worker.send(signal.SIGCONT)
+        assert sorted(map(read_to_end, clients)) == [NOTHING] * 2 + [OK] * 4
+
+
+def test_logins_in_the_queue_give_up_their_place_in_time() -> None:
+    settings = {"queue_timeout": "300ms", "login_timeout": "5m"}
+    with (
+        Daemon("-n", "1", settings=settings) as daemon,
+        asked_of_a_stopped_worker(daemon, 4) as (clients, worker),
+    ):
+        # One is in the worker, three wait.
+        late = "no worker was free within 0.3 s"
+        wait_until(lambda: turned_away(daemon, late) == 3, "three are told")
+        worker.send(signal.SIGCONT)
+        assert sorted(map(read_to_end, clients)) == [NOTHING] * 3 + [OK]
+
+
+@contextlib.contextmanager
+def asked_of_a_stopped_worker(daemon: Daemon, count: int) -> Iterator[tuple[list[socket.socket], Process]]:
+    """So many clients that have asked, and the only worker, which is stopped."""
+    (worker,) = daemon.children(WORKER)
+    worker.send(signal.SIGSTOP)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(mux.connect(daemon.mux)) for _ in range(count)]
         for client in clients:
             client.sendall(RIGHT)
-        # One is in the worker, three wait, two are shed; the three give up their place in time.
-        shed, late = "too many logins are waiting", "no worker was free within 0.5 s"
-        wait_until(lambda: (turned_away(daemon, shed), turned_away(daemon, late)) == (2, 3), "five are told")
-        worker.send(signal.SIGCONT)
-        assert sorted(map(read_to_end, clients)) == [NOTHING] * 5 + [OK]
-        for client in clients:
-            client.close()
+        yield clients, worker
 
 
 def turned_away(daemon: Daemon, reason: str) -> int:

@@ -29,9 +29,16 @@ def clients() -> Iterator[contextlib.ExitStack]:
         yield stack
 
 
-def caching(*arguments: str, settings: dict[str, str] | None = None) -> Daemon:
+PATIENT = {"read_timeout": "5m", "queue_timeout": "5m", "login_timeout": "5m"}
+"""So long does nobody who is looked at lose patience by himself."""
+
+
+@contextlib.contextmanager
+def caching(settings: dict[str, str] | None = None) -> Iterator[Daemon]:
     """With two workers, in the foreground without debug lines: with them, no login goes the shortest way."""
-    return Daemon("-c", "-n", "2", *arguments, settings=settings, foreground="-f")
+    with Daemon("-c", "-n", "2", settings={**PATIENT, **(settings or {})}, foreground="-f") as daemon:
+        daemon.statistics()  # so the front knows both workers, and none of them counts as a new one later
+        yield daemon
 
 
 def until(daemon: Daemon, condition: Callable[[Metrics], object], what: str) -> Metrics:
@@ -144,7 +151,7 @@ class TestCounters:
             assert after.since(before, "logins_total") == 2
 
     def test_agree_with_what_was_no_request(self) -> None:
-        with caching(settings={"read_timeout": "200ms"}) as daemon:
+        with caching(settings={"read_timeout": "1s"}) as daemon:
             for data in (mux.request(b"", b"x"), mux.request(b"nul\0", b"x"), b"\xff\xff" * 10):
                 mux.exchange(daemon.mux, data)
             with mux.connect(daemon.mux) as silent:

@@ -177,7 +177,7 @@ class TestFaillock:
 
 class TestDelay:
     def test_holds_up_neither_a_success_nor_the_only_worker(self, files: PamFiles) -> None:
-        """A refused client still waits when fifty others behind him have had their answers."""
+        """A refused client still waits when others behind him have had their answers."""
         files.service("slow", "auth optional pam_faildelay.so delay=10000000\n" + UNIX)
         with (
             ours(files, "-n", "1", "-o", "most_workers=1") as daemon,
@@ -185,7 +185,7 @@ class TestDelay:
         ):
             refused.sendall(request(b"alice", WRONG, b"slow"))
             wait_until(lambda: AUTH_ERROR in daemon.log, "it is refused, inside")
-            assert [daemon.ask(b"bob", SECRET, b"slow") for _ in range(50)] == ["OK"] * 50
+            assert [daemon.ask(b"bob", SECRET, b"slow") for _ in range(5)] == ["OK"] * 5
             assert select.select([refused], [], [], 0)[0] == []
             daemon.kill()  # it would wait for that one
 
@@ -196,7 +196,7 @@ class TestDelay:
     def test_asked_for_by_unix_itself_is_not_slept_by_a_worker(self, files: PamFiles) -> None:
         """Its two seconds: twenty refused clients wait together, where sleeping would be one by one."""
         files.service("own-delay", UNIX.replace(" nodelay", ""))
-        with ours(files, "-n", "1", "-o", "most_workers=1") as daemon:
+        with ours(files, "-n", "1", "-o", "most_workers=1", "-o", "queue_timeout=5m") as daemon:
             clients = [mux.connect(daemon.mux) for _ in range(20)]
             try:
                 for client in clients:

@@ -18,8 +18,8 @@ from support.people import SECRET
 from support.shadow import hashed
 from support.waiting import wait_until
 
-IDLE_LIMIT = 10.0
-"""Seconds after which a worker that is not needed any more goes."""
+PATIENT = ("-o", "queue_timeout=5m", "-o", "login_timeout=5m")
+"""So that a login that is held up is not given up."""
 
 
 @pytest.fixture
@@ -172,13 +172,17 @@ def resident(pid: int) -> int:
 class TestElastic:
     @pytest.fixture
     def gate(self, files: PamFiles) -> Path:
-        """A file for which the logins of the service ``slow`` wait; it is not there yet."""
-        gate = files.directory / "gate"
-        files.service("slow", module_stack(files, "hostile", f"wait-for-file {gate}"))
+        """A file for which the logins of the service ``slow`` wait; it is not there yet.
+
+        Each of them first writes a line to the file ``begun``.
+        """
+        gate, begun = files.directory / "gate", files.file("begun")
+        first = f"auth required {compiled('surroundings', files.directory)} {begun}\n"
+        files.service("slow", first + module_stack(files, "hostile", f"wait-for-file {gate}"))
         return gate
 
     def test_others_are_answered_while_all_workers_wait(self, files: PamFiles, gate: Path) -> None:
-        with ours(files, "-n", "2") as daemon, ThreadPoolExecutor(10) as clients:
+        with ours(files, "-n", "2", *PATIENT) as daemon, ThreadPoolExecutor(10) as clients:
             before = daemon.settled(2)
             slow = [clients.submit(daemon.ask, b"u%d" % n, b"b", b"slow") for n in range(10)]
             try:
@@ -188,13 +192,13 @@ class TestElastic:
             finally:
                 gate.touch()
             assert [login.result() for login in slow] == ["OK"] * 10
-            wait_until(lambda: len(daemon.workers()) == 2, "the others go again", limit=IDLE_LIMIT + 20)
+            wait_until(lambda: len(daemon.workers()) == 2, "the others go again")
             assert daemon.settled(2) == before
 
     def test_there_are_never_more_than_allowed(self, files: PamFiles, gate: Path) -> None:
         most = 4
         with (
-            ours(files, "-n", "2", "-o", f"most_workers={most}") as daemon,
+            ours(files, "-n", "2", "-o", f"most_workers={most}", *PATIENT) as daemon,
             ThreadPoolExecutor(10) as clients,
         ):
             slow = [clients.submit(daemon.ask, b"u%d" % n, b"b", b"slow") for n in range(10)]
@@ -214,7 +218,8 @@ class TestElastic:
         ):
             slow = clients.submit(daemon.ask, b"a", b"b", b"slow")
             try:
-                wait_until(lambda: daemon.permits() == "-", "the only worker waits")
+                wait_until((files.directory / "begun").read_text, "the only worker has it")
+                assert daemon.permits() == "-"
                 assert [worker.name for worker in daemon.children(WORKER)] == [WORKER]
             finally:
                 gate.touch()

@@ -133,7 +133,7 @@ class TestStartedByRoot:
             daemon.shadow_file.chmod(0o640)
             (first,) = daemon.children(WORKER)
             first.send(signal.SIGKILL)
-            wait_until(lambda: daemon.ask() == "OK" and daemon.children(WORKER), "a new worker")
+            wait_until(lambda: not first.is_alive and daemon.ask() == "OK", "a new worker")
             (worker,) = daemon.children(WORKER)
             assert processes.status(worker.pid)["Groups"] == "4321"
             assert capabilities(worker.pid) == {0}

@@ -47,9 +47,10 @@ def there() -> Iterator[Configured]:
 def daemon(there: Configured) -> Iterator[int]:
     """One in the background, by its process id; it has ended after the test."""
     pid = start(there)
+    process = processes.read_process(pid)
     yield pid
-    if processes.is_alive(pid):
-        os.kill(pid, signal.SIGKILL)
+    if process is not None:
+        process.send(signal.SIGKILL)
 
 
 def start(there: Configured) -> int:

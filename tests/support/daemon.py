@@ -29,6 +29,10 @@ def altered(statement: str) -> tuple[str, ...]:
     return sys.executable, "-c", program
 
 
+PATIENT_COMMAND = altered("from pysaslauthd.master import supervisor; supervisor.STOP_GRACE = 60")
+"""It waits so long for logins in hand after a stop was asked for."""
+
+
 class Daemon:
     """In the foreground on a private run directory, mechanism shadow on a private file.
 

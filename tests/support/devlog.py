@@ -1,18 +1,19 @@
 """A log daemon of a test's own."""
 
+import contextlib
+import os
 import shutil
 import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from support.waiting import wait_until
 
 
-@contextmanager
+@contextlib.contextmanager
 def log_socket() -> Iterator[tuple[Path, socket.socket]]:
     """A datagram socket in the place of a log daemon's, and its path, which the test reads itself."""
     with tempfile.TemporaryDirectory(prefix="psd-") as directory:
@@ -70,5 +71,8 @@ class DevLog:
         return "\n".join(datagram.decode(errors="replace") for datagram in self.datagrams)
 
     def _read(self) -> None:
+        # The socket may have room for ten lines; who logs does not wait, and a log daemon that came too late would miss some.
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -20)
         while datagram := self._socket.recv(65536):
             self.datagrams.append(datagram)

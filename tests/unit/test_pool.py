@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -304,6 +305,25 @@ class TestALogin:
         assert ("kill", 3) in stage.asked
         with pytest.raises(OSError, match=r"Broken pipe|reset"):
             worker.answer()
+
+    def test_whose_answer_came_while_we_slept_has_it(self, stages: list[Stage]) -> None:
+        stage = make(stages, login_timeout=0.02)
+        worker = stage.worker(1)
+        stage.submit()
+        worker.answer()
+        time.sleep(0.03)  # which is what sleeping is: the loop finds the deadline past and the answer there
+        assert stage.until(1) == [ACCEPTED]
+        assert ("kill", 1) not in stage.asked
+
+    def test_whose_worker_died_while_we_slept_ends_once(self, stages: list[Stage]) -> None:
+        stage = make(stages, login_timeout=0.02)
+        worker = stage.worker(1)
+        stage.submit()
+        worker.hear()
+        worker.channel.close()
+        time.sleep(0.03)
+        stage.turn()
+        assert [answer.cause for answer in stage.until(1)] == [Cause.CRASH]
 
     def test_that_a_dead_worker_did_not_take_is_given_to_another(self, stage: Stage) -> None:
         living, dead = stage.worker(1), stage.worker(2)
