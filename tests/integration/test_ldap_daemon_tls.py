@@ -15,10 +15,11 @@ import pytest
 from support import processes
 from support.certificates import Certificates, Pair
 from support.daemon import COMMAND
-from support.ldap_clients import configuration, right, uri_of, wait_log, wrong
-from support.ldap_daemon import LdapDaemon, ours
+from support.ldap_clients import PATIENCE, configuration, right, statistics, uri_of, wait_log, wrong
+from support.ldap_daemon import WORKER, LdapDaemon, ours
 from support.ldap_directory import SERVICE_DN, SERVICE_PASSWORD, U0
 from support.packages import need_root
+from support.processes import Process
 from support.slapd import Options, Slapd
 from support.tcp_proxy import TcpProxy
 from support.waiting import wait_until
@@ -27,6 +28,9 @@ STARTTLS = "ldap_start_tls: yes\n"
 ACCOUNT = f"ldap_bind_dn: {SERVICE_DN}\nldap_password: {SERVICE_PASSWORD.decode()}\n"
 
 NOBODY = 65534
+
+WORKERS = 2
+"""That are kept ready."""
 
 # All is imported first, as the code may be where only root can read it.
 _AS_NOBODY = (
@@ -49,7 +53,7 @@ def showing(certificates: Certificates, **options: Any) -> Iterator[tuple[Slapd,
 def both_ways(plain: TcpProxy, encrypted: TcpProxy, more: str) -> Iterator[LdapDaemon]:
     """A daemon that comes by StartTLS, then one that comes by ldaps."""
     for uri, start in ((uri_of(plain.port), STARTTLS), (uri_of(encrypted.port, "ldaps"), "")):
-        with ours(configuration(uri, timeout=5, more=ACCOUNT + more + start)) as daemon:
+        with ours(configuration(uri, timeout=PATIENCE, more=ACCOUNT + more + start)) as daemon:
             yield daemon
 
 
@@ -103,10 +107,12 @@ class TestAServer:
     def test_without_tls_is_told_nothing_if_the_file_says(self, word: str) -> None:
         """The original takes these for "no", and sends passwords in clear."""
         with Slapd(Options(users=1)) as running, TcpProxy(running.port) as proxy:
-            text = configuration(uri_of(proxy.port), more=f"{ACCOUNT}ldap_start_tls: {word}\n")
+            text = configuration(
+                uri_of(proxy.port), timeout=PATIENCE, more=f"{ACCOUNT}ldap_start_tls: {word}\n"
+            )
             with ours(text) as daemon:
                 assert [right(daemon), wrong(daemon)] == ["-", "-"]
-                assert f"{daemon.file}:6: ldap_start_tls: '{word}' is yes here" in daemon.log
+                wait_log(daemon, f"{daemon.file}:6: ldap_start_tls: '{word}' is yes here")
             assert proxy.received
             assert_secret(proxy)
 
@@ -150,14 +156,19 @@ class TestAPrivateKey:
             text = self._text(demanding, certificates, private)
             with ours(text) as daemon:
                 assert [right(daemon), wrong(daemon)] == ["OK", "NO"]
-                assert {self._user(worker) for worker in daemon.workers()} == {self._user(daemon.front().pid)}
+                statistics(daemon, "ldap", WORKERS)
+                before = daemon.children(WORKER)
+                assert {self._user(worker.pid) for worker in before} == {self._user(daemon.front().pid)}
                 assert self._user(daemon.front().pid) != 0
                 # Those that come later have no file any more, and are no different.
                 private.key.unlink()
-                before = daemon.workers()
                 for worker in before:
-                    os.kill(worker, signal.SIGKILL)
-                wait_until(lambda: len(set(daemon.workers()) - set(before)) == 2, "new workers are there")
+                    worker.send(signal.SIGKILL)
+
+                def successors() -> list[Process]:
+                    return [worker for worker in daemon.children(WORKER) if worker not in before]
+
+                wait_until(lambda: len(successors()) == WORKERS, "new workers are there")
                 assert [right(daemon), wrong(daemon)] == ["OK", "NO"]
                 daemon.reload()
                 wait_log(daemon, f"{daemon.file}:6: ldap_tls_key: {private.key}: No such file or directory")
@@ -190,7 +201,9 @@ class TestAPrivateKey:
 
     @staticmethod
     def _text(demanding: Slapd, certificates: Certificates, pair: Pair) -> str:
-        return configuration(demanding.ldaps, timeout=5, more=trusting(certificates) + client_pair(pair))
+        return configuration(
+            demanding.ldaps, timeout=PATIENCE, more=trusting(certificates) + client_pair(pair)
+        )
 
     @staticmethod
     def _user(pid: int) -> int:

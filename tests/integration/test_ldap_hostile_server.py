@@ -11,7 +11,7 @@ import pytest
 
 from pysaslauthd.mechanisms.ldap import ber
 from pysaslauthd.mechanisms.ldap.codec import Operation
-from support.ldap_clients import Login, Logins, configuration, right, uri_of, wrong
+from support.ldap_clients import BRIEF, PATIENCE, Login, Logins, configuration, right, uri_of, wrong
 from support.ldap_daemon import LdapDaemon, ours
 from support.ldap_directory import PEOPLE, U0
 from support.ldap_messages import (
@@ -163,7 +163,10 @@ NO_END: dict[str, Mapping[int, Answers]] = {
 @pytest.fixture(scope="module")
 def stage() -> Iterator[tuple[Lying, LdapDaemon]]:
     """The file names one server, so there is no better answer elsewhere."""
-    with Lying() as server, ours(configuration(uri_of(server.port)), "-n", "1") as daemon:
+    with (
+        Lying() as server,
+        ours(configuration(uri_of(server.port), timeout=PATIENCE), "-n", "1") as daemon,
+    ):
         yield server, daemon
 
 
@@ -258,7 +261,10 @@ def test_a_search_that_is_given_up_and_goes_on_harms_nobody_else() -> None:
     def search(number: int) -> Iterable[bytes]:
         return itertools.repeat(entry(number, NAME)) if next(endless) else [entry(number, NAME), done(number)]
 
-    with Lying({SEARCH: search}) as server, ours(configuration(uri_of(server.port)), "-n", "1") as daemon:
+    with (
+        Lying({SEARCH: search}) as server,
+        ours(configuration(uri_of(server.port), timeout=BRIEF), "-n", "1") as daemon,
+    ):
         assert right(daemon) == "-"
         assert [right(daemon) for _ in range(3)] == ["OK"] * 3
 
@@ -266,7 +272,7 @@ def test_a_search_that_is_given_up_and_goes_on_harms_nobody_else() -> None:
 def test_connections_that_a_firewall_forgot_are_noticed_by_nobody() -> None:
     """It says so to who uses one, and then all that are no younger are of no use either."""
     with Lying() as server:
-        text = configuration(uri_of(server.port), timeout=20, more="ldap_max_operations: 1\n")
+        text = configuration(uri_of(server.port), timeout=PATIENCE, more="ldap_max_operations: 1\n")
         with ours(text, "-n", "1") as daemon:
             searched, bound = threading.Event(), threading.Event()
             server.lies[SEARCH] = lambda n: held_until(searched, entry(n, NAME), done(n))

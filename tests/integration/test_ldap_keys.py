@@ -11,6 +11,7 @@ import pytest
 
 from pysaslauthd.config.ldap_keys import KEYS
 from support.certificates import Certificates
+from support.ldap_clients import Logins, wait_log
 from support.ldap_directory import (
     ADMINS,
     GROUPS,
@@ -112,12 +113,12 @@ class TestServers:
             TcpProxy(slapd.port) as proxy,
             daemon(slapd, through(proxy, BIND + "ldap_timeout: 1\n")) as started,
         ):
-            assert started.ask(*right(U0)) == "OK"
+            wait_until(lambda: started.ask(*right(U0)) == "OK", "it answers within the time-out")
             proxy.become(SILENT)
             begun = time.monotonic()
             assert started.ask(*right(U0)) == "-"
-            assert 0.9 < time.monotonic() - begun < 4  # the default is 5
-            assert "no answer within 1 s" in started.log
+            assert time.monotonic() - begun > 0.9
+            wait_log(started, "no answer within 1 s")
 
     @of("max_operations")
     def test_a_connection_has_so_many_operations_at_a_time(self, slapd: Slapd) -> None:
@@ -125,10 +126,14 @@ class TestServers:
             TcpProxy(slapd.port) as proxy,
             daemon(slapd, through(proxy, CUSTOM + "ldap_max_operations: 1\n")) as started,
         ):
-            proxy.become(far(0.2))
-            with ThreadPoolExecutor(12) as pool:
-                found = list(pool.map(lambda n: started.ask(*right(user(n))), range(12)))
-            assert found == ["OK"] * 12
+            slapd.pause()
+            try:
+                with Logins(started, map(user, range(12))) as logins:
+                    proxy.wait_connections(4)
+                    slapd.resume()
+                    assert logins.verdicts() == {"OK"}
+            finally:
+                slapd.resume()
             assert proxy.connections == 4  # which is the most for searches
 
     @of("max_connections")
@@ -250,7 +255,7 @@ class TestUsers:
 class TestTheDnCache:
     @of("dn_cache")
     def test_saves_the_search_and_never_the_bind(self, slapd: Slapd) -> None:
-        with daemon(slapd, BIND + "ldap_dn_cache: 60\n") as started:
+        with daemon(slapd, BIND + "ldap_dn_cache: 3600\n") as started:
             found, verified = search(PEOPLE, "(uid=u0)"), bind(U0.dn)
             # A wrong password is none to remember a DN by.
             assert asked(slapd, started, *wrong(U0)) == ("NO", [found, verified])
@@ -263,13 +268,13 @@ class TestTheDnCache:
 
     def test_is_for_a_login_with_its_realm(self, slapd: Slapd) -> None:
         one, two = REALM_USERS["one.test"], REALM_USERS["two.test"]
-        with daemon(slapd, BIND.replace(PEOPLE, f"o=%r,{REALMS}") + "ldap_dn_cache: 60\n") as started:
+        with daemon(slapd, BIND.replace(PEOPLE, f"o=%r,{REALMS}") + "ldap_dn_cache: 3600\n") as started:
             realms = (b"one.test", b"two.test")
             requests = [(*right(who), b"imap", realm) for who in (one, two) for realm in realms]
             assert verdicts(started, *requests, *requests) == "OK NO NO OK OK NO NO OK"
 
     def test_lets_in_who_was_renamed(self) -> None:
-        with Slapd() as own, daemon(own, BIND + "ldap_dn_cache: 60\n") as started:
+        with Slapd() as own, daemon(own, BIND + "ldap_dn_cache: 3600\n") as started:
             assert verdicts(started, right(U0), right(U0)) == "OK OK"
             own.modify(f"dn: {U0.dn}\nchangetype: modrdn\nnewrdn: cn=u0\ndeleteoldrdn: 0\n".encode())
             wait_until(lambda: own.operations("UNBIND"), "who renamed it has gone")

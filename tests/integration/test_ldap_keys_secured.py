@@ -13,6 +13,7 @@ from support.ldap_directory import SERVICE_DN, SERVICE_PASSWORD, U0, U1
 from support.ldap_logins import (
     BIND,
     CUSTOM,
+    PATIENT,
     PEOPLE_BASE,
     bind,
     daemon,
@@ -80,7 +81,7 @@ class TestTls:
 
     def test_goes_by_the_file_and_not_by_ldap_conf(self, slapd: Slapd) -> None:
         need_namespaces()
-        text = f"ldap_servers: {slapd.ldaps}\n{BIND}"
+        text = f"ldap_servers: {slapd.ldaps}\n{PATIENT}{BIND}"
         for check, expected in (("", "OK"), ("ldap_tls_check_peer: yes\n", "-")):
             with ours(text + check, client_defaults="TLS_REQCERT never\n") as started:
                 assert started.ask(*right(U0)) == expected
@@ -155,7 +156,7 @@ class TestSasl:
     ) -> None:
         """Which slapd never has."""
         with server_of_realms("one.test", "two.test") as (port, received):
-            text = f"{READING}{DIGEST}ldap_servers: ldap://{HOST}:{port}\nldap_realm: two.test\n"
+            text = f"{READING}{DIGEST}ldap_servers: ldap://{HOST}:{port}\nldap_realm: two.test\nldap_timeout: 5\n"
             with daemon(slapd, spelled(text)):
                 pass
         assert b'realm="two.test"' in received

@@ -8,7 +8,17 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from support.ldap_clients import Login, Logins, configuration, right, statistics, uri_of, wait_log, wrong
+from support.ldap_clients import (
+    BRIEF,
+    Login,
+    Logins,
+    configuration,
+    right,
+    statistics,
+    uri_of,
+    wait_log,
+    wrong,
+)
 from support.ldap_daemon import LdapDaemon, ours
 from support.ldap_directory import GROUPS, PEOPLE, U0, U1, Entry, Person, person, user
 from support.ldap_messages import BIND, SEARCH, requests
@@ -17,12 +27,14 @@ from support.tcp_proxy import PASS, SILENT, Mode, TcpProxy, cut_after, drip
 from support.waiting import LIMIT, wait_until
 
 ONE_WORKER = ("-n", "1")
+LONG_LOGINS = ("-o", "login_timeout=5m", "-o", "queue_timeout=5m")
+"""So that none is given up while it is held."""
 FASTBIND = f"ldap_auth_method: fastbind\nldap_filter: uid=%u,{PEOPLE}\n"
 USERS = 200
 
 SLOW = person("slow", b"slow's")
 SLOW_GROUP = f"cn=slow,{GROUPS}"
-HANGS = "60"
+HANGS = "300"
 """Seconds until an answer of these comes; no test waits for it."""
 
 
@@ -73,7 +85,7 @@ class TestALogin:
             self._hasty(uri_of(proxy.port)) as searching,
             self._hasty(pensive.ldap) as binding,
         ):
-            assert right(searching) == "OK"
+            wait_until(lambda: right(searching) == "OK", "it answers within the deadline")
             proxy.become(SILENT)
             begun = time.monotonic()
             with Login(connecting) as first, Login(searching) as second, Login(binding, SLOW) as third:
@@ -83,7 +95,7 @@ class TestALogin:
                 assert "[reason=no answer within 1 s]" in daemon.log
                 # It is lost alone: the worker goes on.
                 assert "ldap worker" not in daemon.log
-            assert right(binding) == "OK"
+            wait_until(lambda: right(binding) == "OK", "it goes on")
 
     @staticmethod
     def _hasty(uri: str) -> LdapDaemon:
@@ -91,9 +103,9 @@ class TestALogin:
 
     def test_ends_with_the_limit_of_each_operation(self, pensive: Slapd) -> None:
         with (
-            ours(configuration(pensive.ldap)) as binding,
-            ours(configuration(pensive.ldap, more=f"ldap_group_dn: {SLOW_GROUP}\n")) as comparing,
-            ours(configuration(pensive.ldap, more=FASTBIND)) as binding_fast,
+            self._brief(pensive, "") as binding,
+            self._brief(pensive, f"ldap_group_dn: {SLOW_GROUP}\n") as comparing,
+            self._brief(pensive, FASTBIND) as binding_fast,
         ):
             begun = time.monotonic()
             with (
@@ -106,13 +118,18 @@ class TestALogin:
             # Nobody else is held up, and what comes before the group still says no.
             assert [right(binding), right(binding_fast), wrong(comparing)] == ["OK", "OK", "NO"]
 
+    @staticmethod
+    def _brief(slapd: Slapd, more: str) -> LdapDaemon:
+        return ours(configuration(slapd.ldap, timeout=BRIEF, more=more))
+
     def test_is_not_held_by_an_answer_that_drips(self, pensive: Slapd) -> None:
         with (
             TcpProxy(pensive.port) as proxy,
             ours(configuration(uri_of(proxy.port)), *ONE_WORKER) as searching,
             ours(configuration(uri_of(proxy.port), more=FASTBIND), *ONE_WORKER) as binding,
         ):
-            assert [right(searching), right(binding)] == ["OK", "OK"]
+            for daemon in (searching, binding):
+                wait_until(lambda daemon=daemon: right(daemon) == "OK", "it works")  # type: ignore[misc]
             proxy.become(drip(0.3))
             begun = time.monotonic()
             with Login(searching) as first, Login(binding) as second:
@@ -176,7 +193,7 @@ class TestManyLogins:
             assert "left aside" not in daemon.log
 
     def test_do_not_wait_behind_one_that_hangs(self, pensive: Slapd) -> None:
-        with ours(configuration(pensive.ldap, timeout=60), *ONE_WORKER) as daemon:
+        with ours(configuration(pensive.ldap, timeout=300), *ONE_WORKER, *LONG_LOGINS) as daemon:
             pensive.forget()
             with Login(daemon, SLOW) as hanging:
                 wait_until(lambda: [o for o in pensive.operations("BIND") if SLOW.dn in o], "it hangs")
@@ -191,7 +208,9 @@ class TestManyLogins:
         """A daemon that has connections already."""
         with (
             TcpProxy(slapd.port) as proxy,
-            ours(configuration(uri_of(proxy.port), timeout=60, more=more), *ONE_WORKER) as daemon,
+            ours(
+                configuration(uri_of(proxy.port), timeout=300, more=more), *ONE_WORKER, *LONG_LOGINS
+            ) as daemon,
         ):
             assert right(daemon) == "OK"
             yield daemon, proxy
@@ -234,7 +253,7 @@ class TestWhatIsLeftBehind:
         """Whoever got it next might get its answer."""
         with (
             TcpProxy(pensive.port) as proxy,
-            ours(configuration(uri_of(proxy.port)), *ONE_WORKER) as daemon,
+            ours(configuration(uri_of(proxy.port), timeout=BRIEF), *ONE_WORKER) as daemon,
         ):
             assert right(daemon) == "OK"
             proxy.wait_open(2)
@@ -247,7 +266,7 @@ class TestWhatIsLeftBehind:
         some = PEOPLE_OF_MANY[:40]
         with (
             TcpProxy(many.port) as proxy,
-            ours(configuration(uri_of(proxy.port)), *ONE_WORKER) as daemon,
+            ours(configuration(uri_of(proxy.port), timeout=BRIEF), *ONE_WORKER) as daemon,
         ):
             assert right(daemon) == "OK"
             before = self._descriptors(daemon)

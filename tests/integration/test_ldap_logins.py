@@ -26,6 +26,7 @@ from support.ldap_logins import (
     CUSTOM,
     FASTBIND,
     METHODS,
+    PATIENT,
     PEOPLE_BASE,
     asked,
     bind,
@@ -62,7 +63,7 @@ class TestTheOperations:
     @pytest.mark.parametrize("method", METHODS)
     def test_of_the_first_login_begin_with_the_service_account(self, slapd: Slapd, method: str) -> None:
         slapd.forget()
-        with ours(f"ldap_servers: {slapd.ldap}\n{METHODS[method]}", "-n", "1") as started:
+        with ours(f"ldap_servers: {slapd.ldap}\n{PATIENT}{METHODS[method]}", "-n", "1") as started:
             assert started.ask(*right(U0)) == "OK"
         service = [] if method == "fastbind" else [bind(SERVICE_DN)]
         # And a look whether the server answers.

@@ -3,7 +3,7 @@
 import os
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 from support import mux
@@ -12,6 +12,12 @@ from support.ldap_directory import PEOPLE, U0, Person
 from support.mux import request
 from support.tcp_ports import HOST
 from support.waiting import wait_until
+
+PATIENCE = 20
+"""Seconds for an operation where none is to be given up, though the machine may stand still for many."""
+
+BRIEF = 5
+"""Seconds for one where some are to be given up, and others are not."""
 
 
 def configuration(*uris: str, timeout: int = 1, more: str = "") -> str:
@@ -31,6 +37,16 @@ def right(daemon: LdapDaemon, person: Person = U0) -> str:
 def wrong(daemon: LdapDaemon, person: Person = U0) -> str:
     """The answer to a wrong one."""
     return daemon.ask(person.login.encode(), b"~" + person.password)
+
+
+def judged(ask: Callable[[], str]) -> str:
+    """The first answer that is a verdict: with a limit of a second, a machine that stands still costs a login its own."""
+
+    def verdict() -> str:
+        answer = ask()
+        return "" if answer == "-" else answer
+
+    return wait_until(verdict, "a verdict")
 
 
 class Login:

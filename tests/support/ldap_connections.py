@@ -12,6 +12,7 @@ from pysaslauthd.mechanisms.ldap import codec
 from pysaslauthd.mechanisms.ldap.attempt import Attempt, ConnectError, Endpoint
 from pysaslauthd.mechanisms.ldap.connect import Connector
 from pysaslauthd.mechanisms.ldap.tls import Copies
+from support.ldap_clients import PATIENCE
 from support.ldap_directory import SUFFIX
 from support.waiting import LIMIT
 
@@ -45,6 +46,9 @@ class Failure(NamedTuple):
 def connector(
     text: str = "", defaults: ClientDefaults = _NO_DEFAULTS, copies: Copies | None = None
 ) -> Connector:
+    """As ``text`` says; where it has no limit, there is one that a slow machine does not reach."""
+    if "ldap_timeout" not in text:
+        text += f"ldap_timeout: {PATIENCE}\n"
     return Connector(read_ldap_conf(text.encode(), "F"), defaults, copies)
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from support.ldap_clients import PATIENCE
 from support.ldap_daemon import LdapDaemon, ours
 from support.ldap_directory import PEOPLE, SERVICE_DN, SERVICE_PASSWORD, Entry, Person
 from support.slapd import Slapd
@@ -20,6 +21,8 @@ BIND = PEOPLE_BASE + SERVICE
 CUSTOM = BIND + "ldap_auth_method: custom\n"
 FASTBIND = f"ldap_auth_method: fastbind\nldap_filter: uid=%u,{PEOPLE}\n"
 
+PATIENT = f"ldap_timeout: {PATIENCE}\n"
+
 METHODS = {"bind": BIND, "custom": CUSTOM, "fastbind": FASTBIND}
 """The lines of each besides ``ldap_servers``."""
 
@@ -27,7 +30,7 @@ METHODS = {"bind": BIND, "custom": CUSTOM, "fastbind": FASTBIND}
 @contextlib.contextmanager
 def daemon(slapd: Slapd, text: str, *options: str, foreground: str = "-d") -> Iterator[LdapDaemon]:
     """Ours with one worker, which has asked ``slapd`` already whether it is there."""
-    text = f"ldap_servers: {slapd.ldap}\n{text}"
+    text = f"ldap_servers: {slapd.ldap}\n{PATIENT}{text}"
     with ours(text, "-n", "1", *options, foreground=foreground) as running:
         running.ask(b"nobody at all", b"x")
         yield running
@@ -39,7 +42,7 @@ def daemons_of(slapd: Slapd) -> Iterator[dict[str, LdapDaemon]]:
     with contextlib.ExitStack() as stack:
         started = {}
         for method, text in METHODS.items():
-            started[method] = ours(f"ldap_servers: {slapd.ldap}\n{text}", "-n", "1")
+            started[method] = ours(f"ldap_servers: {slapd.ldap}\n{PATIENT}{text}", "-n", "1")
             started[method].start()
             stack.push(started[method])
         for each in started.values():

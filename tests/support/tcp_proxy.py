@@ -180,7 +180,7 @@ class TcpProxy:
         await asyncio.gather(*self._serving)
 
     def _on_loop(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT)
 
 
 class _Link(asyncio.Protocol):
