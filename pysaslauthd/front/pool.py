@@ -471,6 +471,9 @@ class Pool:
         worker.channel.close()
 
     def _started_too_slowly(self, worker: _Worker) -> None:
+        # We may have been the ones that slept, and its first word is here.
+        if self._receive(worker) or worker.number not in self._workers:
+            return
         log.error(
             f"{self._options.name} worker {worker.number} did not come up in {START_LIMIT:g} s and is killed"
         )

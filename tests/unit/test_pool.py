@@ -380,6 +380,17 @@ class TestAWorker:
         assert stage.asked == [("want", 0), ("kill", 1), ("want", 0)]
         assert worker.is_dismissed
 
+    def test_that_comes_up_while_we_sleep_is_welcome(
+        self, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pool_module, "START_LIMIT", 0.02)
+        stage = make(stages, size=1)
+        Played(stage, 1).say(STATUS)
+        time.sleep(0.03)  # which is what sleeping is: the loop finds the time over and the word there
+        stage.turn()
+        assert stage.pool.census()["idle"] == 1
+        assert ("kill", 1) not in stage.asked
+
     def test_that_dies_makes_what_it_held_unavailable_and_is_replaced(self, stage: Stage) -> None:
         worker = stage.worker(1)
         stage.submit()
