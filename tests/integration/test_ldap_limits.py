@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -24,7 +23,7 @@ from support.ldap_directory import GROUPS, PEOPLE, U0, U1, Entry, Person, person
 from support.ldap_messages import BIND, SEARCH, requests
 from support.slapd import Options, Slapd
 from support.tcp_proxy import PASS, SILENT, Mode, TcpProxy, cut_after, drip
-from support.waiting import LIMIT, wait_until
+from support.waiting import wait_until
 
 ONE_WORKER = ("-n", "1")
 LONG_LOGINS = ("-o", "login_timeout=5m", "-o", "queue_timeout=5m")
@@ -87,10 +86,8 @@ class TestALogin:
         ):
             wait_until(lambda: right(searching) == "OK", "it answers within the deadline")
             proxy.become(SILENT)
-            begun = time.monotonic()
             with Login(connecting) as first, Login(searching) as second, Login(binding, SLOW) as third:
                 assert [login.verdict() for login in (first, second, third)] == ["-"] * 3
-            assert time.monotonic() - begun < LIMIT
             for daemon in (connecting, searching, binding):
                 assert "[reason=no answer within 1 s]" in daemon.log
                 # It is lost alone: the worker goes on.
@@ -107,14 +104,14 @@ class TestALogin:
             self._brief(pensive, f"ldap_group_dn: {SLOW_GROUP}\n") as comparing,
             self._brief(pensive, FASTBIND) as binding_fast,
         ):
-            begun = time.monotonic()
             with (
                 Login(binding, SLOW) as first,
                 Login(comparing) as second,
                 Login(binding_fast, SLOW) as third,
             ):
                 assert [login.verdict() for login in (first, second, third)] == ["-"] * 3
-            assert time.monotonic() - begun < LIMIT
+            for daemon in (binding, comparing, binding_fast):
+                assert f"no answer within {BRIEF} s" in daemon.log
             # Nobody else is held up, and what comes before the group still says no.
             assert [right(binding), right(binding_fast), wrong(comparing)] == ["OK", "OK", "NO"]
 
@@ -131,10 +128,10 @@ class TestALogin:
             for daemon in (searching, binding):
                 wait_until(lambda daemon=daemon: right(daemon) == "OK", "it works")  # type: ignore[misc]
             proxy.become(drip(0.3))
-            begun = time.monotonic()
             with Login(searching) as first, Login(binding) as second:
                 assert [first.verdict(), second.verdict()] == ["-", "-"]
-            assert time.monotonic() - begun < LIMIT
+            for daemon in (searching, binding):
+                assert "no answer within 1 s" in daemon.log
 
 
 class TestManyLogins:
