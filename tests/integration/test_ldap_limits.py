@@ -3,11 +3,11 @@
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 
 import pytest
 
+from support.daemon import altered
 from support.ldap_clients import (
     BRIEF,
     Login,
@@ -35,10 +35,7 @@ USERS = 200
 SLOW = person("slow", b"slow's")
 SLOW_GROUP = f"cn=slow,{GROUPS}"
 # A worker gives a login up so long before the front would give up the worker; a machine may stand still for a second.
-_AMPLE_MARGIN = (
-    "import sys; from pysaslauthd.commands.daemon import main; from pysaslauthd.workers import concurrent; "
-    "concurrent.MARGIN = 4.0; sys.exit(main())"
-)
+_AMPLE_MARGIN = altered("from pysaslauthd.workers import concurrent; concurrent.MARGIN = 4.0")
 
 HANGS = "300"
 """Seconds until an answer of these comes; no test waits for it."""
@@ -103,8 +100,8 @@ class TestALogin:
 
     @staticmethod
     def _hasty(uri: str) -> LdapDaemon:
-        command = (sys.executable, "-c", _AMPLE_MARGIN)
-        return ours(configuration(uri, timeout=300), *ONE_WORKER, "-o", "login_timeout=8s", command=command)
+        options = (*ONE_WORKER, "-o", "login_timeout=8s")
+        return ours(configuration(uri, timeout=300), *options, command=_AMPLE_MARGIN)
 
     def test_ends_with_the_limit_of_each_operation(self, pensive: Slapd) -> None:
         with (
