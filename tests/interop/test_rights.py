@@ -107,7 +107,7 @@ def test_with_ldap_nothing_is_within_reach_not_even_the_file_with_the_servers(ma
 def test_with_pam_the_workers_are_root_and_the_front_is_not_while_a_login_is_under_way(
     machine: Machine,
 ) -> None:
-    with daemon(machine, "pam", "-o", "login_timeout=5s") as master:
+    with daemon(machine, "pam", "-o", "login_timeout=5m") as master:
         login = threading.Thread(target=log_in, args=(machine, STUCK))
         login.start()
         wait_until(lambda: "sleep 600" in machine.run("ps", "-eo", "args").stdout, "PAM thinks")
@@ -115,6 +115,7 @@ def test_with_pam_the_workers_are_root_and_the_front_is_not_while_a_login_is_und
         workers = processes.pop(PAM_WORKER)
         assert all(worker.is_root for worker in workers)
         check({**processes, PAM_WORKER: []}, PAM_WORKER, set())
+        machine.run("pkill", "-f", "^/bin/sleep 600")
         login.join()
 
 

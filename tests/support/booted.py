@@ -40,7 +40,7 @@ exec unshare --cgroup chroot . sh -c '
 """
 _REMOVE_GROUP = 'mount -t cgroup2 cgroup2 "$1" && find "$1/$2" -depth -type d -exec rmdir {} +'
 
-_POWER_OFF_LIMIT = 20.0
+_POWER_OFF_LIMIT = 60.0
 
 
 class BootedMachine(Machine):

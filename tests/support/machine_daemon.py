@@ -16,7 +16,7 @@ IGOR, RIGHT, WRONG = "igor", "secret", "wrong"
 TORTOISE, STUCK = "tortoise", "stuck"
 """Users with the same password, of whom PAM thinks for half a second, and for longer than anybody waits."""
 
-DEADLINE = "2s"
+DEADLINE = "5s"
 """For a login, where a test has STUCK log in."""
 
 _SLOW_USERS = f"""\
