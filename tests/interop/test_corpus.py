@@ -9,7 +9,7 @@ from support import corpus
 from support.program_machines import Machines
 from support.sasl_programs import PROGRAMS, Program
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the package and a machine.
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=[program.name for program in PROGRAMS])

@@ -5,7 +5,7 @@ import pytest
 from support.guides import Claim
 from support.program_machines import KINDS, Machines, claims_under_systemd
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the package and a machine.
 
 GUIDES = [(name, guide) for name, kind in KINDS.items() for guide in kind.guides]
 

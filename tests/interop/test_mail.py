@@ -12,7 +12,7 @@ from support.machine_daemon import IGOR, RIGHT, WRONG, daemon
 from support.program_machines import LYDIA, SASLAUTHD_CONF, STRANGER, Machines
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the package and a machine.
 
 ELSEWHERE = "somebody@elsewhere.example"
 

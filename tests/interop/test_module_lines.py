@@ -5,7 +5,7 @@ import pytest
 from support.machine_daemon import IGOR, MUX, WRONG, daemon
 from support.program_machines import Machines
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the package and a machine.
 
 
 def test_a_module_is_saslauthd_and_not_the_interpreter(machines: Machines) -> None:

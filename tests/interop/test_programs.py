@@ -10,7 +10,7 @@ from support.machine_daemon import DEADLINE, IGOR, RIGHT, STUCK, TORTOISE, WRONG
 from support.program_machines import REALM, Machines
 from support.sasl_programs import BASE, PROGRAMS, Program
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the package and a machine.
 
 UNKNOWN = ("nobody-at-all", RIGHT)
 LATE = (STUCK, RIGHT)

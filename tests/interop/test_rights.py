@@ -14,7 +14,7 @@ from support.program_machines import LYDIA, SASLAUTHD_CONF, Machines
 from support.sasl_programs import ASKER
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the package and a machine.
 
 PAM_WORKER, LDAP_WORKER = "pysasl-pam", "pysasl-ldap"
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapAmb")

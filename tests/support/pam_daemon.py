@@ -121,18 +121,21 @@ class PamDaemon(Logged):
         return [p for p in processes.all_processes() if p.parent in pids and p.state == "Z"]
 
     def descriptors(self) -> dict[str, str]:
-        """How many are open in master and front, as they say on USR1."""
-        offset = len(self.log)
-        os.kill(self.pid, signal.SIGUSR1)
+        """How many are open in master and front, as they say on USR1, when the last client has gone."""
 
-        def reported() -> dict[str, str]:
-            found = re.findall(
-                r"\[process=(master|front)\] \[descriptors=(\d+)\]",
-                self.log[offset:],
-            )
-            return dict(found) if len(found) == 2 else {}
+        def asked() -> dict[str, str]:
+            offset = len(self.log)
+            os.kill(self.pid, signal.SIGUSR1)
 
-        return wait_until(reported, "master and front report their statistics")
+            def reported() -> str:
+                said = self.log[offset:]
+                return said if "[process=master]" in said and "[process=front]" in said else ""
+
+            said = wait_until(reported, "master and front report their statistics")
+            found = re.findall(r"\[process=(master|front)\] \[descriptors=(\d+)\]", said)
+            return dict(found) if "[clients=0]" in said else {}
+
+        return wait_until(asked, "nobody is connected")
 
     def settled(self, workers: int) -> dict[str, str]:
         """The descriptors, once there are a front and ``workers`` and nothing else, not even a zombie."""

@@ -10,7 +10,7 @@ from support.leftovers import USERS, Inventory
 from support.machine import Machine, debian
 from support.machine_logins import NEEDED, WRONG, add_user, ask
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the package and a machine.
 
 PLACE = "/packages"
 DEFAULT = "/etc/default/pysaslauthd"

@@ -14,7 +14,7 @@ from support.machine import Machine
 from support.machine_logins import LOGIN, PASSWORD, add_user, log_in
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the package and a machine.
 
 PACKAGES = ("adduser", "postfix", "sasl2-bin", "libsasl2-modules")
 

@@ -12,7 +12,7 @@ from support.machine import Machine
 from support.machine_logins import LOGIN, MECHANISMS, NEEDED, PASSWORD, WRONG, add_user, ask, start_directory
 from support.packages import need_program
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the package and a machine.
 
 SCRIPT = CHECKOUT / "initscripts/pysaslauthd"
 PLACE = "/etc/init.d/pysaslauthd"

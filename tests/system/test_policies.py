@@ -5,7 +5,7 @@ import pytest
 from support.built import ROOT
 from support.machine import Machine, debian
 
-pytestmark = pytest.mark.timeout(600)  # The first to come makes a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come makes a machine.
 
 TOOLS = ("apparmor", "selinux-policy-dev")
 

@@ -13,7 +13,7 @@ from support.machine import Machine, debian
 from support.machine_logins import LOGIN, PASSWORD, WRONG, add_user
 from support.sendmail import Sendmail
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the packages and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the packages and a machine.
 
 CHROOT = "/var/spool/postfix"
 

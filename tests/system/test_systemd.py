@@ -17,7 +17,7 @@ from support.load import Load
 from support.machine_logins import LOGIN, MECHANISMS, NEEDED, PASSWORD, WRONG, add_user, ask, start_directory
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the package and a machine.
 
 UNIT = "pysaslauthd.service"
 SOCKET = "pysaslauthd.socket"

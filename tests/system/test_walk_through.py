@@ -10,7 +10,7 @@ from support.machine import Machine
 from support.machine_logins import PASSWORD, WRONG, ask, log_in, start_directory
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)  # The first to come builds the package and a machine.
+pytestmark = pytest.mark.timeout(1200)  # The first to come builds the package and a machine.
 
 PACKAGES = ("adduser", "libsasl2-modules", "postfix", "sasl2-bin", "slapd")
 
