@@ -11,8 +11,8 @@ tree=$work/pysaslauthd-$version
 
 "$packaging/source.sh" "$wheels" "$tree"
 mv "$tree/packaging/debian" "$tree/debian"
-export maintainer="${DEBFULLNAME:-the pysaslauthd developers} <${DEBEMAIL:-root@localhost.localdomain}>"
-awk '/^Maintainer: / { $0 = "Maintainer: " ENVIRON["maintainer"] } 1' "$tree/debian/control" >"$work/control"
+maintainer="${DEBFULLNAME:-the pysaslauthd developers} <${DEBEMAIL:-root@localhost.localdomain}>"
+maintainer=$maintainer awk '/^Maintainer: / { $0 = "Maintainer: " ENVIRON["maintainer"] } 1' "$tree/debian/control" >"$work/control"
 mv "$work/control" "$tree/debian/control"
 # What was released when is in CHANGELOG.md. The date is that of the sources, so that the same give the same package.
 epoch=${SOURCE_DATE_EPOCH:-$(git -C "$packaging" log -1 --format=%ct 2>/dev/null || stat -c %Y "$packaging/../CHANGELOG.md")}

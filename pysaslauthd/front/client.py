@@ -171,6 +171,10 @@ class Client:
 
     @_closing_on_error
     def _read(self) -> None:
+        self._read_or(self._wait_for_more)
+
+    def _read_or(self, go_on: Callable[[], None]) -> None:
+        """Ask what has been asked; ``go_on`` while it is not all there."""
         try:
             request, is_end = self._take()
         except ProtocolError as error:
@@ -184,7 +188,7 @@ class Client:
         elif is_end:
             self.close()
         else:
-            self._wait_for_more()
+            go_on()
 
     def _take(self) -> tuple[Request | None, bool]:
         """What the socket holds: the request, if it is all there, and whether the peer closed."""
@@ -222,20 +226,16 @@ class Client:
     @_closing_on_error
     def lose_patience(self) -> None:
         """No more bytes are waited for; those count that are here, as we may have been the ones that slept."""
+        self._read_or(self._do_with_what_came)
+
+    def _do_with_what_came(self) -> None:
         try:
-            request, is_end = self._take()
-            if request is None and self._reader is not None:
-                request = self._reader.finish()
+            request = self._reader.finish() if self._reader is not None else None
         except ProtocolError as error:
             self._refuse(error)
             return
-        except OSError:
-            self.close()
-            return
         if request is not None:
             self._submit(request)
-        elif is_end:
-            self.close()
         else:
             self._host.statistics.timed_out += 1
             self.close()

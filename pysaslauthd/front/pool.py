@@ -282,11 +282,13 @@ class Pool:
                 self._ask(worker, is_for_log=False)
                 worker.is_suspected = True
                 continue
-            # We may have been the ones that slept, and its answer is here.
-            has_answered = self._receive(worker)
-            if not has_answered and worker.number in self._workers:
+            if self._is_silent(worker):
                 log.error(f"{self._options.name} worker {worker.number} gets nothing done and is killed")
                 self._condemn(worker, losses.STALLED)
+
+    def _is_silent(self, worker: _Worker) -> bool:
+        """Whether it is there and has not said anything even now; we may have been the ones that slept."""
+        return not self._receive(worker) and worker.number in self._workers
 
     def _next_free(self) -> _Worker:
         """The one with the fewest logins; of those that have none the last in the list."""
@@ -471,8 +473,7 @@ class Pool:
         worker.channel.close()
 
     def _started_too_slowly(self, worker: _Worker) -> None:
-        # We may have been the ones that slept, and its first word is here.
-        if self._receive(worker) or worker.number not in self._workers:
+        if not self._is_silent(worker):
             return
         log.error(
             f"{self._options.name} worker {worker.number} did not come up in {START_LIMIT:g} s and is killed"
@@ -481,11 +482,9 @@ class Pool:
 
     def _took_too_long(self, number: int) -> None:
         worker = next(worker for worker in self._workers.values() if number in worker.held)
-        # We may have been the ones that slept, and its answer is here.
-        while number in worker.held and self._receive(worker):
-            pass
-        if number not in worker.held or worker.number not in self._workers:
-            return
+        while not self._is_silent(worker):
+            if number not in worker.held or worker.number not in self._workers:
+                return
         ticket = worker.held[number]
         ticket.end(unavailable(Cause.DEADLINE, f"no answer within {self._options.login_timeout:g} s"))
         log.error(
