@@ -28,9 +28,6 @@ from support.waiting import wait_until
 
 TESTS = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.timeout(300)
-"""A run that nobody has answered yet goes on, so it is long on a machine that stands still."""
-
 
 @pytest.fixture
 def place() -> Iterator[Path]:

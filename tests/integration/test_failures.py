@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from support import mux
-from support.daemon import FRONT, LOGIN, PASSWORD, WORKER, WRONG, Daemon
+from support.daemon import FRONT, LOGIN, PASSWORD, PATIENT, WORKER, WRONG, Daemon
 from support.exchanges import unread
 from support.load import GONE, Load
 from support.mux import read_to_end, request
@@ -14,9 +14,6 @@ from support.processes import Process
 from support.waiting import wait_until
 
 CLIENTS = 8
-
-PATIENT = {"queue_timeout": "10m", "login_timeout": "10m"}
-"""No login is lost to the time that a busy machine takes."""
 
 
 def test_killed_workers_lose_at_most_what_they_held() -> None:

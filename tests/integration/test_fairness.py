@@ -15,7 +15,18 @@ from pathlib import Path
 import pytest
 
 from support import mux
-from support.daemon import LOGIN, PASSWORD, WORKER, WRONG, Daemon, altered
+from support.daemon import (
+    LOGIN,
+    LONG_DELAY,
+    PASSWORD,
+    PATIENT,
+    PATIENT_OPTIONS,
+    WITH_LONG_DELAYS,
+    WORKER,
+    WRONG,
+    Daemon,
+    altered,
+)
 from support.exchanges import unread
 from support.mux import read_to_end, request
 from support.namespaces import need_namespaces
@@ -30,15 +41,9 @@ VICTIM, SECRET = b"victim", b"the victim's own"
 DENY_LATE = (
     "auth optional pam_faildelay.so delay={}\nauth required pam_deny.so\naccount required pam_deny.so\n"
 )
-SHORT_DELAY, LONG_DELAY = 4, 600
+SHORT_DELAY = 4
 """Seconds that who is refused waits to hear so. PAM makes up to half more or less of it."""
 
-PATIENT = {"queue_timeout": "10m", "login_timeout": "10m"}
-"""Nobody who waits for a worker is sent away before a test has looked at him."""
-
-PATIENT_WORDS = [word for name, value in PATIENT.items() for word in ("-o", f"{name}={value}")]
-
-WITH_LONG_DELAYS = altered(f"from pysaslauthd.core import answer; answer.LONGEST_DELAY = {LONG_DELAY}.0")
 WITH_A_LOOK_ONLY_WHEN_FULL = altered(
     "from pysaslauthd.front import waiting_room as room; room.SWEEP_INTERVAL, room.SWEEP_PAUSE = 3600.0, 0.0"
 )
@@ -62,7 +67,7 @@ def clients() -> Iterator[ExitStack]:
 @contextlib.contextmanager
 def delaying(files: PamFiles, *options: str) -> Iterator[PamDaemon]:
     """A daemon whose refusals are not heard in a test's time, and which is not asked to wait for that at its end."""
-    with ours(files, *PATIENT_WORDS, *options, command=WITH_LONG_DELAYS) as daemon:
+    with ours(files, *PATIENT_OPTIONS, *options, command=WITH_LONG_DELAYS) as daemon:
         try:
             yield daemon
         finally:
@@ -121,7 +126,7 @@ class TestAGuesser:
     def test_has_his_places_taken_also_when_he_does_not_wait_for_the_answer(
         self, files: PamFiles, clients: ExitStack
     ) -> None:
-        with ours(files, *PATIENT_WORDS) as daemon:
+        with ours(files, *PATIENT_OPTIONS) as daemon:
             begin = time.monotonic()
             guesses = guess(clients, daemon, 5, b"slow")
             wait_until(lambda: refused(daemon) == 5, "all five are refused")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from support import mux, shadow
-from support.daemon import LOGIN, PASSWORD, WORKER, WRONG, Daemon
+from support.daemon import LOGIN, PASSWORD, PATIENT, WORKER, WRONG, Daemon
 from support.mux import exchange, field, read_to_end, request
 from support.processes import Process
 from support.waiting import wait_until
@@ -233,7 +233,7 @@ def test_a_login_that_waits_too_long_is_unavailable_and_its_worker_replaced() ->
 
 
 def test_logins_beyond_the_queue_are_unavailable_at_once() -> None:
-    settings = {"queue_length": "3", "queue_timeout": "5m", "login_timeout": "5m"}
+    settings = {"queue_length": "3", **PATIENT}
     with (
         Daemon("-n", "1", settings=settings) as daemon,
         asked_of_a_stopped_worker(daemon, 6) as (clients, worker),
@@ -245,7 +245,7 @@ def test_logins_beyond_the_queue_are_unavailable_at_once() -> None:
 
 
 def test_logins_in_the_queue_give_up_their_place_in_time() -> None:
-    settings = {"queue_timeout": "300ms", "login_timeout": "5m"}
+    settings = {**PATIENT, "queue_timeout": "300ms"}
     with (
         Daemon("-n", "1", settings=settings) as daemon,
         asked_of_a_stopped_worker(daemon, 4) as (clients, worker),

@@ -13,7 +13,7 @@ from pysaslauthd.commands.control import EXIT_DONE, EXIT_FAILED, EXIT_USAGE
 from pysaslauthd.front.metrics import METRICS
 from support import mux
 from support.controlled import ctl, here
-from support.daemon import LOGIN, PASSWORD, WORKER, WRONG, Daemon
+from support.daemon import LOGIN, PASSWORD, PATIENT, WORKER, WRONG, Daemon
 from support.packages import need_root
 from support.scraped import Metrics, metrics
 from support.visitor import Visitor
@@ -29,14 +29,12 @@ def clients() -> Iterator[contextlib.ExitStack]:
         yield stack
 
 
-PATIENT = {"read_timeout": "5m", "queue_timeout": "5m", "login_timeout": "5m"}
-"""So long does nobody who is looked at lose patience by himself."""
-
-
 @contextlib.contextmanager
 def caching(settings: dict[str, str] | None = None) -> Iterator[Daemon]:
     """With two workers, in the foreground without debug lines: with them, no login goes the shortest way."""
-    with Daemon("-c", "-n", "2", settings={**PATIENT, **(settings or {})}, foreground="-f") as daemon:
+    with Daemon(
+        "-c", "-n", "2", settings={"read_timeout": "10m", **PATIENT, **(settings or {})}, foreground="-f"
+    ) as daemon:
         daemon.statistics()  # so the front knows both workers, and none of them counts as a new one later
         yield daemon
 

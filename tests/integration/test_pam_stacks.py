@@ -12,6 +12,7 @@ import pytest
 
 from support import mux
 from support.accounts import Account
+from support.daemon import LONG_DELAY, WITH_LONG_DELAYS
 from support.mux import request
 from support.namespaces import need_namespaces
 from support.packages import need_program, need_root
@@ -177,15 +178,15 @@ class TestFaillock:
 
 class TestDelay:
     def test_holds_up_neither_a_success_nor_the_only_worker(self, files: PamFiles) -> None:
-        """A refused client still waits when others behind him have had their answers."""
-        files.service("slow", "auth optional pam_faildelay.so delay=10000000\n" + UNIX)
+        """A refused client still waits when fifty others behind him have had their answers."""
+        files.service("slow", f"auth optional pam_faildelay.so delay={LONG_DELAY * 1_000_000}\n" + UNIX)
         with (
-            ours(files, "-n", "1", "-o", "most_workers=1") as daemon,
+            ours(files, "-n", "1", "-o", "most_workers=1", command=WITH_LONG_DELAYS) as daemon,
             mux.connect(daemon.mux) as refused,
         ):
             refused.sendall(request(b"alice", WRONG, b"slow"))
             wait_until(lambda: AUTH_ERROR in daemon.log, "it is refused, inside")
-            assert [daemon.ask(b"bob", SECRET, b"slow") for _ in range(5)] == ["OK"] * 5
+            assert [daemon.ask(b"bob", SECRET, b"slow") for _ in range(50)] == ["OK"] * 50
             assert select.select([refused], [], [], 0)[0] == []
             daemon.kill()  # it would wait for that one
 

@@ -9,6 +9,7 @@ import pytest
 
 from support import processes
 from support.accounts import Account
+from support.daemon import PATIENT_OPTIONS
 from support.namespaces import need_namespaces
 from support.packages import need_root
 from support.pam_daemon import PLAIN_ID, PLAIN_USER, RUN_AS_USER, WORKER, PamDaemon, ours
@@ -17,9 +18,6 @@ from support.pam_modules import compiled
 from support.people import SECRET
 from support.shadow import hashed
 from support.waiting import wait_until
-
-PATIENT = ("-o", "queue_timeout=5m", "-o", "login_timeout=5m")
-"""So that a login that is held up is not given up."""
 
 
 @pytest.fixture
@@ -182,7 +180,7 @@ class TestElastic:
         return gate
 
     def test_others_are_answered_while_all_workers_wait(self, files: PamFiles, gate: Path) -> None:
-        with ours(files, "-n", "2", *PATIENT) as daemon, ThreadPoolExecutor(10) as clients:
+        with ours(files, "-n", "2", *PATIENT_OPTIONS) as daemon, ThreadPoolExecutor(10) as clients:
             before = daemon.settled(2)
             slow = [clients.submit(daemon.ask, b"u%d" % n, b"b", b"slow") for n in range(10)]
             try:
@@ -198,7 +196,7 @@ class TestElastic:
     def test_there_are_never_more_than_allowed(self, files: PamFiles, gate: Path) -> None:
         most = 4
         with (
-            ours(files, "-n", "2", "-o", f"most_workers={most}", *PATIENT) as daemon,
+            ours(files, "-n", "2", "-o", f"most_workers={most}", *PATIENT_OPTIONS) as daemon,
             ThreadPoolExecutor(10) as clients,
         ):
             slow = [clients.submit(daemon.ask, b"u%d" % n, b"b", b"slow") for n in range(10)]

@@ -7,7 +7,7 @@ import pytest
 
 from support import mux, processes
 from support.configured import NOT_RELOADED, Configured
-from support.daemon import LOGIN, PASSWORD, WRONG
+from support.daemon import LOGIN, PASSWORD, PATIENT_OPTIONS, WRONG
 from support.fake_daemon import FakeDaemon, Silence
 from support.packages import need_root
 from support.waiting import wait_until
@@ -77,7 +77,7 @@ class TestWhoIsNotThere:
 def test_it_is_asked_so_many_at_a_time_and_the_others_wait(there: Configured) -> None:
     number = 12
     with Silence() as silence, FakeDaemon(silence) as fake:
-        start(there, fake, "-o", "proxy_connections=3", "-o", "queue_timeout=5m", "-o", "login_timeout=5m")
+        start(there, fake, "-o", "proxy_connections=3", *PATIENT_OPTIONS)
         clients = [mux.connect(there.mux) for _ in range(number)]
         for each, client in enumerate(clients):
             client.sendall(mux.request(b"u%d" % each, PASSWORD))

@@ -10,8 +10,8 @@ import pytest
 
 from support.certificates import Certificates
 from support.crowd import Crowd, Heard
-from support.daemon import FRONT, LOGIN, PASSWORD, Daemon
-from support.ldap_clients import Login, Logins, configuration, right, statistics, uri_of, wait_log
+from support.daemon import FRONT, LOGIN, PASSWORD, PATIENT, Daemon
+from support.ldap_clients import PATIENCE, Login, Logins, configuration, right, statistics, uri_of, wait_log
 from support.ldap_daemon import WORKER, LdapDaemon, ours
 from support.ldap_directory import OTHERS, PEOPLE, U0, Entry, person
 from support.load import GONE, Load
@@ -23,8 +23,6 @@ ALICE = person(LOGIN.decode(), PASSWORD)
 ELSEWHERE = person("elsewhere", b"elsewhere's", below=OTHERS)
 SLOW = person("slow", b"slow's")
 CLIENTS = 4
-PATIENCE = 20
-"""Seconds for an operation of LDAP, where none is to be given up."""
 RELOADED = ":reloaded\n"
 AT_A_TIME, RELOADS = 700, 10
 MET = 500
@@ -240,8 +238,7 @@ class TestALoginDuringAReload:
         users = {f"user{number}": f"secret-{number}".encode() for number in range(AT_A_TIME // 2)}
         file = tmp_path / "pysaslauthd.toml"
         file.write_text("")
-        patient = {"queue_timeout": "5m", "login_timeout": "5m"}
-        with Daemon("-n", "2", "--config", str(file), settings=patient, users=users) as daemon:
+        with Daemon("-n", "2", "--config", str(file), settings=PATIENT, users=users) as daemon:
             with Crowd(daemon.mux, users, AT_A_TIME) as crowd:
                 for number in range(RELOADS):
                     is_broken = number == RELOADS // 2

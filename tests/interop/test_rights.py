@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support import smtp
-from support.daemon import FRONT, MASTER, WORKER
+from support.daemon import FRONT, MASTER, WORKER, with_their_names
 from support.machine import Machine
 from support.machine_daemon import IGOR, MUX, RIGHT, STUCK, WRONG, daemon
 from support.program_machines import LYDIA, SASLAUTHD_CONF, Machines
@@ -55,12 +55,16 @@ class Seen:
 
 def ours(machine: Machine, master: int) -> dict[str, list[Seen]]:
     """The master and its children, by name."""
-    children = machine.run("ps", "-o", "pid=", "--ppid", str(master)).stdout.split()
-    found: dict[str, list[Seen]] = {}
-    for pid in (str(master), *children):
-        process = Seen(machine, pid)
-        found.setdefault(process.name, []).append(process)
-    return found
+
+    def look() -> dict[str, list[Seen]]:
+        children = machine.run("ps", "-o", "pid=", "--ppid", str(master)).stdout.split()
+        found: dict[str, list[Seen]] = {}
+        for pid in (str(master), *children):
+            process = Seen(machine, pid)
+            found.setdefault(process.name, []).append(process)
+        return found
+
+    return with_their_names(look)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A pysaslauthd of a test's own: private directory, private users, and an end that is checked."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from pysaslauthd.master.pidfile import MASTER_NAME
 from support import mux, processes, shadow
@@ -31,6 +32,35 @@ def altered(statement: str) -> tuple[str, ...]:
 
 PATIENT_COMMAND = altered("from pysaslauthd.master import supervisor; supervisor.STOP_GRACE = 60")
 """It waits so long for logins in hand after a stop was asked for."""
+
+LONG_DELAY = 600
+"""Seconds that who is refused by :data:`WITH_LONG_DELAYS` waits to hear so, if PAM asks for them; a test kills it at its end."""
+
+WITH_LONG_DELAYS = altered(f"from pysaslauthd.core import answer; answer.LONGEST_DELAY = {LONG_DELAY}.0")
+
+PATIENT = {"queue_timeout": "10m", "login_timeout": "10m"}
+"""Settings with which no login is given up because a machine is slow, or a test has not looked at it yet."""
+
+PATIENT_OPTIONS = tuple(word for name, value in PATIENT.items() for word in ("-o", f"{name}={value}"))
+
+
+T = TypeVar("T")
+
+
+def with_their_names(look: Callable[[], dict[str, list[T]]]) -> dict[str, list[T]]:
+    """What ``look`` finds of a daemon's processes, by name, once that is what they are.
+
+    A child that has just been forked has the master's name still, and one may go between two looks at it.
+    """
+
+    def found() -> tuple[dict[str, list[T]], ...]:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            seen = look()
+            if len(seen.get(MASTER, ())) < 2:
+                return (seen,)
+        return ()
+
+    return wait_until(found, "all have their names")[0]
 
 
 class Daemon:

@@ -11,7 +11,7 @@ import pytest
 
 from support import processes
 from support.booted import BootedMachine
-from support.daemon import FRONT, MASTER
+from support.daemon import FRONT, MASTER, with_their_names
 from support.installed import CHECKOUT, installed_layer
 from support.load import Load
 from support.machine_logins import LOGIN, MECHANISMS, NEEDED, PASSWORD, WRONG, add_user, ask, start_directory
@@ -106,19 +106,16 @@ def master(machine: BootedMachine, unit: str = UNIT) -> int:
 
 
 def ours(machine: BootedMachine) -> dict[str, list[dict[str, str]]]:
-    """``/proc/PID/status`` of the daemon's processes, with the host's numbers, by their names.
+    """``/proc/PID/status`` of the daemon's processes, with the host's numbers, by their names."""
 
-    A child that has just been forked has the master's name still, so it is waited for.
-    """
-
-    def read() -> tuple[dict[str, list[dict[str, str]]], ...]:
+    def look() -> dict[str, list[dict[str, str]]]:
         found: dict[str, list[dict[str, str]]] = {}
         for process in processes.descendants(int(machine.root.parent.name)):
             if process.name.startswith("pysasl-"):
                 found.setdefault(process.name, []).append(processes.status(process.pid))
-        return (found,) if len(found.get(MASTER, [])) < 2 else ()
+        return found
 
-    return wait_until(read, "all have their names")[0]
+    return with_their_names(look)
 
 
 def mask(*names: str) -> int:

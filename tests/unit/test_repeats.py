@@ -1,40 +1,17 @@
 """The same error again and again is counted; a login never is."""
 
-from collections.abc import Callable
-
 import pytest
 
 from pysaslauthd.logs.entry import Entry
 from pysaslauthd.logs.repeats import INTERVAL, MOST_LINES, Repeats
-
-
-class Clock:
-    """A loop's, and the system's, that the test turns."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        self._due: list[tuple[float, Callable[[], None]]] = []
-        monkeypatch.setattr("time.monotonic", lambda: self.now)
-
-    def call_later(self, seconds: float, action: Callable[[], None]) -> None:
-        self._due.append((self.now + seconds, action))
-
-    def turn(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self._due and min(due for due, _ in self._due) <= end:
-            self._due.sort(key=lambda each: each[0])
-            self.now, action = self._due.pop(0)
-            action()
-        self.now = end
-
-    @property
-    def is_idle(self) -> bool:
-        return not self._due
+from support.clock import Clock
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
+    made = Clock()
+    monkeypatch.setattr("time.monotonic", made.time)
+    return made
 
 
 @pytest.fixture
