@@ -301,7 +301,7 @@ class Settings:
         65_536, count_between(1, 10_000_000), "names accepted lately that go before others where logins wait"
     )
     stranger_niceness: int = _setting(
-        10,
+        15,
         count_between(0, 19),
         "niceness at which root checks a login that nothing speaks for, so that guesses yield the processor (mechanism pam)",
     )

@@ -33,8 +33,9 @@ _HANDLED = (
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM)
 
 
-FIRST = -10
-"""Niceness of what goes before the others: nine times the weight of an ordinary process."""
+FIRST = -3
+"""Niceness of what goes before the others: twice the weight of an ordinary process. At -10, which is nine times that weight,
+a client that was on the same processor waited for its turn: of 64 at once on two processors, one of a thousand more than 10 ms, at -3 4 ms."""
 
 
 class Role(NamedTuple):
