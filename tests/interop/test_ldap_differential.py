@@ -62,8 +62,8 @@ RETCODE = (
     'retcode-item "cn=gone" 0 flags=pre-disconnect',
 )
 
-LONG = 15.0
-"""Seconds that no file takes: those with silent servers 5. A login that is given up has taken 29."""
+LONG = 25.0
+"""Seconds that no file takes: those with silent servers 5, and the rest is for a machine that stands still. A login that is given up has taken 29."""
 
 
 def failing(who: Person, code: int, **more: list[str]) -> Entry:

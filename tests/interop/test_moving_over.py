@@ -120,8 +120,13 @@ def test_the_readmes_commands_lead_from_the_one_to_the_other(place: Place, devlo
     assert mux.ask(mine, IGOR, b"anything", b"odd") == "OK"
     told = devlog.find(b"compared and different: [user=igor]")
     assert told.endswith(b"[service=odd] [realm=] [ours=OK] [theirs=NO] [reason=PAM auth error]")
-    place.run(report)
-    devlog.find(b": compared with /run/saslauthd-old/mux: 1 equal, 1 different, 0 unavailable, 0 dropped")
+    summary = b": compared with /run/saslauthd-old/mux: 1 equal, 1 different, 0 unavailable, 0 dropped"
+
+    def is_reported() -> bool:
+        place.run(report)
+        return any(summary in datagram for datagram in devlog.datagrams)
+
+    wait_until(is_reported, "both comparisons have come and are counted")
     place.run(proxy.replace("proxy", "proxy -m /run/third"))
     third = place.run_path / "third/mux"
     assert (mux.ask(third, IGOR, PASSWORD, b"smtp"), mux.ask(third, IGOR, b"anything", b"odd")) == (

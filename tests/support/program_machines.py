@@ -164,9 +164,11 @@ def _finish_postfix(machine: Machine) -> None:
 postconf -M '10025/inet=10025 inet n - n - - smtpd'
 postconf -e default_transport=hold: mynetworks=
 service postfix reload
+until ss -ltn | grep -q :10025; do sleep 0.1; done
 sed -i '/^popminpoll:/d' /etc/imapd.conf
 printf 'failedloginpause: 0s\\npopminpoll: 0\\nvirtdomains: userid\\ndefaultdomain: localhost\\n' >>/etc/imapd.conf
 service cyrus-imapd restart
+until ss -ltn | grep -q :143; do sleep 0.1; done
 useradd --system --no-create-home --groups sasl {ASKER}
 adduser --quiet memcache sasl
 svnadmin create /srv/repository

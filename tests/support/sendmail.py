@@ -6,7 +6,6 @@ changed root; the file is made for each run from Debian's own m4 macros.
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,6 +16,7 @@ from support.background import Background
 from support.namespaces import inside, need_namespaces
 from support.packages import need_program
 from support.sasl_clients import write_configuration
+from support.tcp_ports import free_port
 from support.unpacked import library_path, unpacked
 
 PACKAGES = ("sendmail-bin", "sendmail-cf", "sendmail-base")
@@ -72,7 +72,7 @@ class Sendmail:
         self.directory = Path(tempfile.mkdtemp(prefix="psd-"))
         self._program = self._own_program(root)
         self._libraries = library_path(root)
-        self.port = _free_port()
+        self.port = free_port()
         self._write_files(mux)
         macros = _MACROS.format(
             macros=root / "usr/share/sendmail/cf",
@@ -123,10 +123,3 @@ class Sendmail:
         (self.directory / "aliases").touch()
         (self.directory / "local-host-names").touch()
         (self.directory / "service.switch").write_text("hosts files\naliases files\n")
-
-
-def _free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind((smtp.HOST, 0))
-        port: int = trial.getsockname()[1]
-        return port

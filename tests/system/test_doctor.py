@@ -161,7 +161,9 @@ TROUBLES = {
     ),
     "nobody runs": Trouble("service pysaslauthd stop", "not-running", ("/run/saslauthd/mux", "no daemon")),
     "killed": Trouble(
-        "kill -KILL $(cat /run/saslauthd/saslauthd.pid)", "not-running", ("left behind", "no daemon")
+        "pid=$(cat /run/saslauthd/saslauthd.pid); kill -KILL $pid; while kill -0 $pid 2>/dev/null; do sleep 0.1; done",
+        "not-running",
+        ("left behind", "no daemon"),
     ),
     "Cyrus' daemon in our place": Trouble(
         "service pysaslauthd stop; echo START=yes >>/etc/default/saslauthd; service saslauthd start",

@@ -51,6 +51,13 @@ def master(machine: Machine) -> str:
     return machine.read(PID_FILE).strip()
 
 
+def kill(machine: Machine) -> None:
+    """The master, and wait for its end."""
+    machine.shell(
+        f"kill -KILL {master(machine)}; while kill -0 {master(machine)} 2>/dev/null; do sleep 0.1; done"
+    )
+
+
 class TestAnAdministrator:
     @pytest.mark.parametrize("mechanism", MECHANISMS)
     def test_starts_looks_reloads_restarts_and_stops(self, machine: Machine, mechanism: str) -> None:
@@ -190,10 +197,10 @@ class TestExitStatuses:
         add_user(machine)
         machine.run("mkdir", "-p", "/var/lock/subsys")
         assert status(machine, "start") == 0
-        machine.run("kill", "-KILL", master(machine))
+        kill(machine)
         assert status(machine, "status") == 1
         assert (status(machine, "start"), ask(machine)) == (0, "OK")
-        machine.run("kill", "-KILL", master(machine))
+        kill(machine)
         machine.run("rm", PID_FILE)
         assert status(machine, "status") == 2
         assert (status(machine, "stop"), status(machine, "status")) == (0, 3)

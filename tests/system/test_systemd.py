@@ -1,6 +1,5 @@
 """The units, under a real systemd that was booted for them."""
 
-import os
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -295,7 +294,9 @@ class TestTrouble:
         assert systemctl(machine, "start", SOCKET, UNIT) == 0
         before = master(machine)
         (front,) = ours(machine)[FRONT]
-        os.kill(int(front["Pid"]), signal.SIGSTOP)
+        stopped = processes.read_process(int(front["Pid"]))
+        assert stopped is not None
+        stopped.send(signal.SIGSTOP)
         wait_until(lambda: shown(machine, "NRestarts") != "0", "it has been restarted")
         assert ask(machine) == "OK"
         wait_until(lambda: master(machine) not in {0, before}, "there is another master")

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -239,15 +240,25 @@ class TestAnswers:
 
 
 class Timers:
-    """A loop whose timers are known."""
+    """A loop whose timers are known, and end when a test says so: a machine that stands still can be faster."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, server: Server) -> None:
+        self._loop = server.loop
+        self._calls: list[Callable[[], object]] = []
         self.handles: list[asyncio.TimerHandle] = []
+        server.channel._loop = self  # type: ignore[assignment]  # noqa: SLF001  (no other way to have them)
 
-    def call_later(self, *arguments: Any) -> asyncio.TimerHandle:
-        self.handles.append(self._loop.call_later(*arguments))
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *arguments: Any
+    ) -> asyncio.TimerHandle:
+        self._calls.append(partial(callback, *arguments))
+        self.handles.append(self._loop.call_later(delay, callback, *arguments))
         return self.handles[-1]
+
+    def expire(self) -> None:
+        """The last one is over."""
+        self.handles[-1].cancel()
+        self._calls[-1]()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)
@@ -255,8 +266,7 @@ class Timers:
 
 def test_a_limit_ends_with_its_request(run: Run) -> None:
     async def test(server: Server) -> None:
-        timers = Timers(server.loop)
-        server.channel._loop = timers  # type: ignore[assignment]  # noqa: SLF001  (no other way to see them)
+        timers = Timers(server)
         tasks = [server.loop.create_task(server.channel.search(a_search(), LONG)) for _ in range(3)]
         await server.say(done((await server.hear()).number))
         await tasks[0]
@@ -275,17 +285,20 @@ class TestASearchThatIsGivenUp:
     @pytest.mark.parametrize("kind", [SEARCH, COMPARE])
     def test_is_abandoned_and_its_late_answer_ignored(self, run: Run, kind: int) -> None:
         async def test(server: Server) -> None:
-            channel = server.channel
+            channel, timers = server.channel, Timers(server)
             asked = (
-                channel.search(a_search(), SHORT)
+                channel.search(a_search(), LONG)
                 if kind == SEARCH
-                else channel.compare(NAME, b"member", b"x", SHORT)
+                else channel.compare(NAME, b"member", b"x", LONG)
             )
             task = server.loop.create_task(asked)
             number = (await server.hear()).number
+            heard = channel.heard
             await server.say(entry(number + 1, NAME))  # to nobody, but a sign of life
+            await until(lambda: channel.heard > heard)
+            timers.expire()
             error = await lost(task)
-            assert (str(error), error.is_silence) == (f"no answer within {SHORT} s", True)
+            assert (str(error), error.is_silence) == (f"no answer within {LONG:g} s", True)
             abandon = await server.hear()
             assert (abandon.tag, abandon.content) == (ABANDON, bytes([number]))
             assert abandon.number != number
@@ -335,11 +348,15 @@ class TestABindThatIsGivenUp:
 
     def test_closes_the_connection(self, run: Run) -> None:
         async def test(server: Server) -> None:
-            task = server.loop.create_task(server.channel.bind(NAME, PASSWORD, 3, SHORT))
+            timers = Timers(server)
+            task = server.loop.create_task(server.channel.bind(NAME, PASSWORD, 3, LONG))
             await server.hear()
+            heard = server.channel.heard
             await server.say(notice())  # a sign of life
+            await until(lambda: server.channel.heard > heard)
+            timers.expire()
             error = await lost(task)
-            assert (str(error), error.is_silence) == (f"no answer within {SHORT} s", True)
+            assert (str(error), error.is_silence) == (f"no answer within {LONG:g} s", True)
             assert await server.is_left()
             assert server.lost == 1
 

@@ -95,6 +95,7 @@ class TestTheFile:
         reader.start()
         for _ in range(10):
             stage.write()
+        wait_until(lambda: bool(seen), "it has been read")
         stop.set()
         reader.join()
         assert seen == {len(stage.text)}
