@@ -2,7 +2,7 @@
 
 They hear of it at once, as long as they are few. A client that is turned away and comes again at once, over and over, would
 have the front do nothing but accept and close, and everybody wait behind it; so where hundreds are turned away in a second,
-those for whom nothing speaks hear of it a second later. (Who finds no seat at all cannot be kept waiting.)
+those for whom nothing speaks hear of it two seconds later. (Who finds no seat at all cannot be kept waiting.)
 """
 
 import asyncio
@@ -17,8 +17,8 @@ INTERVAL = 1.0
 AT_ONCE = 256
 """Logins that are turned away at once in an interval. Accepting and closing them takes about 10 ms."""
 
-HOLD = 1.0
-"""Seconds for which the rest of them are kept waiting."""
+HOLD = 2.0
+"""Seconds for which the rest of them are kept waiting; as long as PAM has a wrong password wait."""
 
 
 class Shedding:
