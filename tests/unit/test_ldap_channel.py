@@ -281,6 +281,27 @@ def test_a_limit_ends_with_its_request(run: Run) -> None:
     run(test)
 
 
+def test_an_answer_that_has_come_counts_though_its_time_is_over(run: Run) -> None:
+    """It was us who slept: the server is neither silent nor slow."""
+
+    async def test(server: Server) -> None:
+        channel, timers = server.channel, Timers(server)
+        requests_and_answers: list[tuple[Coroutine[Any, Any, Found | Done], Operation]] = [
+            (channel.search(a_search(), LONG), Operation.SEARCH),
+            (channel.compare(NAME, b"a", b"b", LONG), Operation.COMPARE),
+            (channel.bind(NAME, PASSWORD, 3, LONG), Operation.BIND),
+        ]
+        for asked, operation in requests_and_answers:
+            task = server.loop.create_task(asked)
+            number = (await server.hear()).number
+            server.socket.send(done(number, operation))
+            timers.expire()
+            assert (await task).code == 0
+        assert channel.is_open
+
+    run(test)
+
+
 class TestASearchThatIsGivenUp:
     @pytest.mark.parametrize("kind", [SEARCH, COMPARE])
     def test_is_abandoned_and_its_late_answer_ignored(self, run: Run, kind: int) -> None:

@@ -156,6 +156,7 @@ class Channel:
                 self._give_up(number, pending)  # whoever waited was cancelled
 
     def _expire(self, number: int, limit: float) -> None:
+        self._on_readable()  # we may have been the ones that slept: what has come counts
         pending = self._pending.pop(number, None)
         if pending is None:
             return  # answered, or lost, in this same turn of the loop
