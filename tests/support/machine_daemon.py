@@ -38,6 +38,11 @@ def add_users(machine: Machine) -> None:
     machine.write("/etc/pam.d/common-auth", _SLOW_USERS + machine.read("/etc/pam.d/common-auth"))
 
 
+def wait_gone(machine: Machine, pid: str) -> None:
+    """Until the process of this number, as it is there, has ended."""
+    wait_until(lambda: not (machine.root / "proc" / pid).exists(), f"process {pid} has ended")
+
+
 @contextlib.contextmanager
 def daemon(machine: Machine, mechanism: str, *options: str) -> Iterator[int]:
     """It runs there, started by root, and nothing of it afterwards; gives the pid of the master, as it is there."""
@@ -47,4 +52,4 @@ def daemon(machine: Machine, mechanism: str, *options: str) -> Iterator[int]:
         yield int(pid)
     finally:
         machine.run("kill", pid)
-        wait_until(lambda: not (machine.root / "proc" / pid).exists(), "the daemon has stopped")
+        wait_gone(machine, pid)

@@ -145,10 +145,16 @@ slapd slapd/password2 password {RIGHT}
 END
 dpkg-reconfigure -f noninteractive slapd
 service slapd start
-until ss -ltn | grep -q :389; do sleep 0.1; done
 """
     )
+    _wait_listening(machine, 389)
     _add(machine, LYDIA, RIGHT)
+
+
+def _wait_listening(machine: Machine, *ports: int) -> None:
+    """On each of them: who was started, or told to read its files anew, may not be so far."""
+    for port in ports:
+        machine.shell(f"until ss -ltn | grep -q ':{port} '; do sleep 0.1; done")
 
 
 def _add(machine: Machine, login: str, stored: str) -> None:
@@ -164,17 +170,16 @@ def _finish_postfix(machine: Machine) -> None:
 postconf -M '10025/inet=10025 inet n - n - - smtpd'
 postconf -e default_transport=hold: mynetworks=
 service postfix reload
-until ss -ltn | grep -q :10025; do sleep 0.1; done
 sed -i '/^popminpoll:/d' /etc/imapd.conf
 printf 'failedloginpause: 0s\\npopminpoll: 0\\nvirtdomains: userid\\ndefaultdomain: localhost\\n' >>/etc/imapd.conf
 service cyrus-imapd restart
-until ss -ltn | grep -q :143; do sleep 0.1; done
 useradd --system --no-create-home --groups sasl {ASKER}
 adduser --quiet memcache sasl
 svnadmin create /srv/repository
 mkdir -p /etc/sasl2 /etc/checkpass
 """
     )
+    _wait_listening(machine, 10025, 143)
     for application in ("svn", "memcached"):
         machine.write(f"/etc/sasl2/{application}.conf", _SASL)
     machine.write("/etc/checkpass/checkpass.conf", _SASL)
@@ -182,7 +187,7 @@ mkdir -p /etc/sasl2 /etc/checkpass
     machine.write("/srv/repository/conf/svnserve.conf", _SVNSERVE)
     # With -u it would give up its groups, and sasl with them.
     machine.shell("memcached -S -d -l 127.0.0.1", user="memcache")
-    machine.shell("until ss -ltn | grep -q :11211; do sleep 0.1; done")
+    _wait_listening(machine, 11211)
     machine.run("chmod", "-R", "go+rX", "/srv/repository")
     machine.shell("svnserve -d -r /srv", user=ASKER)
     for login in (TORTOISE, STUCK, "nobody-at-all", f"{IGOR}@{REALM}"):

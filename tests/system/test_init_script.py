@@ -9,6 +9,7 @@ import pytest
 
 from support.installed import CHECKOUT, installed_layer
 from support.machine import Machine
+from support.machine_daemon import wait_gone
 from support.machine_logins import LOGIN, MECHANISMS, NEEDED, PASSWORD, WRONG, add_user, ask, start_directory
 from support.packages import need_program
 
@@ -53,9 +54,9 @@ def master(machine: Machine) -> str:
 
 def kill(machine: Machine) -> None:
     """The master, and wait for its end."""
-    machine.shell(
-        f"kill -KILL {master(machine)}; while kill -0 {master(machine)} 2>/dev/null; do sleep 0.1; done"
-    )
+    pid = master(machine)
+    machine.run("kill", "-KILL", pid)
+    wait_gone(machine, pid)
 
 
 class TestAnAdministrator:

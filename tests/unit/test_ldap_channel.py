@@ -76,6 +76,11 @@ class Server:
             await self.loop.sock_sendall(self.socket, data[start : start + piece])
             await turn()
 
+    async def give_sign_of_life(self, *messages: bytes) -> None:
+        """Say these, and wait until the channel has heard of them; it must not have heard anything before."""
+        await self.say(*messages)
+        await until(lambda: self.channel.heard > float("-inf"))
+
     async def hear(self) -> Request:
         """The next request."""
         while True:
@@ -286,12 +291,12 @@ def test_an_answer_that_has_come_counts_though_its_time_is_over(run: Run) -> Non
 
     async def test(server: Server) -> None:
         channel, timers = server.channel, Timers(server)
-        requests_and_answers: list[tuple[Coroutine[Any, Any, Found | Done], Operation]] = [
+        exchanges: list[tuple[Coroutine[Any, Any, Found | Done], Operation]] = [
             (channel.search(a_search(), LONG), Operation.SEARCH),
             (channel.compare(NAME, b"a", b"b", LONG), Operation.COMPARE),
             (channel.bind(NAME, PASSWORD, 3, LONG), Operation.BIND),
         ]
-        for asked, operation in requests_and_answers:
+        for asked, operation in exchanges:
             task = server.loop.create_task(asked)
             number = (await server.hear()).number
             server.socket.send(done(number, operation))
@@ -314,9 +319,7 @@ class TestASearchThatIsGivenUp:
             )
             task = server.loop.create_task(asked)
             number = (await server.hear()).number
-            heard = channel.heard
-            await server.say(entry(number + 1, NAME))  # to nobody, but a sign of life
-            await until(lambda: channel.heard > heard)
+            await server.give_sign_of_life(entry(number + 1, NAME))  # to nobody
             timers.expire()
             error = await lost(task)
             assert (str(error), error.is_silence) == (f"no answer within {LONG:g} s", True)
@@ -372,9 +375,7 @@ class TestABindThatIsGivenUp:
             timers = Timers(server)
             task = server.loop.create_task(server.channel.bind(NAME, PASSWORD, 3, LONG))
             await server.hear()
-            heard = server.channel.heard
-            await server.say(notice())  # a sign of life
-            await until(lambda: server.channel.heard > heard)
+            await server.give_sign_of_life(notice())
             timers.expire()
             error = await lost(task)
             assert (str(error), error.is_silence) == (f"no answer within {LONG:g} s", True)
